@@ -149,6 +149,7 @@ class Call:
         "method",
         "model",
         "on_cancel",
+        "on_taken",
         "outgoing",
         "outgoing_at",
         "outgoing_trailers",
@@ -185,6 +186,8 @@ class Call:
         self.initial = b""
         #: Called when the client or the deadline cancels the call.
         self.on_cancel: Callable[[], None] | None = None
+        #: Of a stream: called when its client has taken answers that had to wait.
+        self.on_taken: Callable[[], None] | None = None
         self.is_ended = False
         #: Of a stream: its service takes no more messages for now, and what it has of them, in bytes.
         self.is_full = False
@@ -322,6 +325,8 @@ class Call:
 
     def go_on(self) -> None:
         """Take the messages that have come, as far as they need not wait, in one loop: no stack grows with them."""
+        if self.on_taken is not None:
+            self.on_taken()
         if self._is_cutting:
             return
         self._is_cutting = True
@@ -548,7 +553,7 @@ class Call:
     def _end(self, http_status: int, problem: str = "") -> None:
         self.is_ended = True
         # It knows the request, which knows this call: its body would stay until the next collection of garbage.
-        self.on_cancel = None
+        self.on_cancel = self.on_taken = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

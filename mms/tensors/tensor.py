@@ -59,6 +59,8 @@ class InferRequest(NamedTuple):
     inputs: dict[str, Tensor]
     outputs: list[RequestedOutput] | None = None
     document: JsonDocument | None = None
+    #: The client takes any number of answers.
+    takes_parts: bool = False
 
     @property
     def explains(self) -> bool:

@@ -32,7 +32,8 @@ class ModelOperation(NamedTuple):
 
     `name`: of the operation; empty for the usual one. `method`: the client's HTTP method. `path`: the client's whole
     path, for a graph that reads it itself; else empty. `protocol`: of tensors, in which the request is written and
-    whose codec reads it in the worker; empty for that of the model's interface.
+    whose codec reads it in the worker; empty for that of the model's interface. `takes_parts`: the client takes any
+    number of answers to the request.
     """
 
     name: str = ""
@@ -40,6 +41,7 @@ class ModelOperation(NamedTuple):
     path: str = ""
     node: GraphNode = NO_NODE
     protocol: str = ""
+    takes_parts: bool = False
 
 
 @lru_cache(_MAX_REMEMBERED)
@@ -61,9 +63,10 @@ def decode_operation(payload: bytes | bytearray, start: int) -> tuple[ModelOpera
 @lru_cache(_MAX_REMEMBERED)
 def _decoded(payload: bytes) -> ModelOperation:
     try:
-        name, method, path, texts, protocol = json.loads(payload)
+        name, method, path, texts, protocol, takes_parts = json.loads(payload)
         node = GraphNode(*texts)
-        operation = ModelOperation(name, method, path, node if any(node) else NO_NODE, protocol)
+        place = node if any(node) else NO_NODE
+        operation = ModelOperation(name, method, path, place, protocol, takes_parts is True)
     except (ValueError, TypeError, RecursionError):
         raise ProtocolError("an item of a batch frame whose operation is none") from None
     if not all(isinstance(text, str) for text in (name, method, path, *node, protocol)):

@@ -35,6 +35,7 @@ from mms.worker.log_records.tracebacks import model_traceback
 from mms.worker.outbox import Outbox
 from mms.worker.process.lifeline import hold_lifeline
 from mms.worker.running.batch_runner import BatchRunner, encode_metrics
+from mms.worker.streams.process import serve_streams
 from mms.worker.streams.pump import StreamPump
 
 #: The front takes no message of any length.
@@ -117,6 +118,7 @@ def serve(work: socket.socket, control: Control, model: Model, load: Load) -> in
             watch, flush_records = records.watched, records.flush
     control.on_heartbeat = outbox.flush_lent
     pump = StreamPump(work, outbox)
+    serve_streams(pump)
     if model.items is None:
         run = watch(BatchRunner(model, load, outbox, control.cancelled_ids, pump).run)
         has_drained = _run_batches(pump, outbox, run)

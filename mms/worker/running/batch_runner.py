@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mms.context import Context
@@ -11,6 +12,7 @@ from mms.service import PredictionException
 from mms.wire import (
     FAILED,
     LAST,
+    STREAM,
     SUCCEEDED,
     UNFILLED,
     Buffer,
@@ -32,6 +34,7 @@ from mms.worker.running.awaiting import is_awaitable, wait_for
 from mms.worker.streams.form import is_stream
 from mms.worker.streams.handler_streams import HandlerStreams
 from mms.worker.streams.pump import StreamPump
+from mms.worker.streams.tensor_form import TensorForm
 
 if TYPE_CHECKING:
     from mms.metrics.metric import Metric as MeasuredMetric
@@ -178,6 +181,12 @@ class BatchRunner:
             item = tensors.get(place)
             if item is None:
                 results.append(encode_one(value, context, place, index))
+            elif self._streams is not None and is_stream(value):
+                form = TensorForm(
+                    writer.items, item, partial(writer.response_of, request=item.request)
+                )
+                number = self._streams.open_in_form(value, place, form)
+                results.append((index, STREAM, 200, b"", b"", number))
             else:
                 results.append(writer.write(item, value, context, place, index))
         return results

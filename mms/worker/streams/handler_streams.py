@@ -10,7 +10,7 @@ from mms.context import Context
 from mms.wire import FAILED, STREAM, Buffer, ResultItem, encode_result
 from mms.wire.streams import END, decode_number, encode_number
 from mms.worker.requests.result_encoder import ResultEncoder
-from mms.worker.streams.form import Head, is_async_stream
+from mms.worker.streams.form import ChunkForm, Head, is_async_stream
 from mms.worker.streams.pump import StreamPump
 from mms.worker.streams.shared_steps import SharedSteps
 from mms.worker.streams.stream import PushedStream
@@ -54,6 +54,10 @@ class HandlerStreams:
 
     def _open(self, iterator: Any, place: int) -> Buffer:
         return encode_number(self._pump.open(HandlerForm(self, place), iterator))
+
+    def open_in_form(self, iterator: Any, place: int, form: ChunkForm) -> Buffer:
+        """Open a stream whose parts are written by a form of their own, in the context of the request's batch."""
+        return encode_number(self._pump.open(_OtherForm(self, place, form), iterator))
 
     def report(self, metrics: list[Any]) -> None:
         """Send metrics that a stream's code has reported."""
@@ -158,3 +162,20 @@ class HandlerForm:
 
     def failure(self, error: BaseException) -> tuple[int, bytes]:
         return self._streams.failure(error)
+
+
+class _OtherForm(HandlerForm):
+    """Written as another form does, in the context of its own batch."""
+
+    def __init__(self, streams: HandlerStreams, place: int, form: ChunkForm) -> None:
+        super().__init__(streams, place)
+        self._form = form
+
+    def head(self) -> Head:
+        return self._form.head()
+
+    def body(self, value: Any) -> Buffer:
+        return self._form.body(value)
+
+    def failure(self, error: BaseException) -> tuple[int, bytes]:
+        return self._form.failure(error)

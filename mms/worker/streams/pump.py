@@ -7,6 +7,7 @@ while those wait. A stream without credit is passed over: its client has not tak
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -46,6 +47,10 @@ class StreamPump:
     def __init__(self, work: socket.socket, outbox: Outbox) -> None:
         self._work = work
         self._outbox = outbox
+        #: What other threads wake the pump by.
+        self._waker, self._woken = socket.socketpair()
+        for end in (self._waker, self._woken):
+            end.setblocking(False)
         self._decoder = FrameDecoder(MAX_FRAME_BYTES)
         self._streams: dict[int, Stream] = {}
         self._line: deque[Stream] = deque()
@@ -142,6 +147,12 @@ class StreamPump:
             self._stand_in_line(stream)
         return number
 
+    def wake(self) -> None:
+        """Have streams whose iterators gave NOT_NOW go on. Any thread may."""
+        with contextlib.suppress(BlockingIOError):
+            # Full, it wakes as well.
+            self._waker.send(b"w")
+
     def open_pushed(self, form: ChunkForm) -> PushedStream:
         """Return a stream whose chunks are given to `push`."""
         number = self._new_number()
@@ -227,11 +238,24 @@ class StreamPump:
                 return
             if self._loop is not None:
                 self._run_loop(self._loop)
-            elif not self._line:
+            elif not self._line and not self._held_up:
                 # What is open waits for the front alone.
                 return
-            elif select.select((self._work,), (), (), 0)[0]:
-                return
+            else:
+                readable, _, _ = select.select(
+                    (self._work, self._woken), (), (), 0 if self._line else None
+                )
+                if self._woken in readable:
+                    self._on_woken()
+                if self._work in readable:
+                    return
+
+    def _on_woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._woken.recv(4096):
+                pass
+        self._let_go_on()
+        self._stop_loop()
 
     def _take_turns(self) -> None:
         line = self._line
@@ -289,6 +313,7 @@ class StreamPump:
         if self._loop is None:
             self._loop = event_loop()
             self._loop.add_reader(self._work, self._on_readable)
+            self._loop.add_reader(self._woken, self._on_woken)
         return self._loop
 
     def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -303,6 +328,7 @@ class StreamPump:
                 self._is_looping = False
         if not self._tasks:
             loop.remove_reader(self._work)
+            loop.remove_reader(self._woken)
             self._loop = None
         if self._ended_by is not None:
             raise self._ended_by

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mms.wire import FAILED, Buffer, ResultItem
 from mms.wire.streams import BEGUN, END, WINDOW_BYTES, cost_of
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 #: What an iterator yields whose next chunk has to wait for what becomes of other streams.
 NOT_NOW: Final = object()
+
+
+class LastChunk(NamedTuple):
+    """What an iterator yields that knows that nothing comes behind it."""
+
+    value: Any
 
 
 class Stream:
@@ -115,7 +121,10 @@ class IteratorStream(Stream):
             self.form.leave()
 
     def _item_before_close(self, value: Any) -> ResultItem:
-        item = self.item_of(value)
+        if isinstance(value, LastChunk):
+            item = self.item_of(value.value, END)
+        else:
+            item = self.item_of(value)
         if self.is_ended:
             self._close_iterator()
         return item

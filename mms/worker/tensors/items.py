@@ -66,6 +66,8 @@ class TensorItems:
             raise self._no_inference(_EXPLANATION)
         if self.declaration is not None:
             self.declaration.check(request)
+        if operation is not None and operation.takes_parts:
+            request = request._replace(takes_parts=True)
         return TensorItem(request, form, codec)
 
     def _no_inference(self, operation: str) -> InferError:

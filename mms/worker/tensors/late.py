@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from mms.tensors.errors import InferError
 from mms.tensors.server import TensorServer
@@ -27,7 +27,9 @@ class LateServer:
     def reads_documents(self) -> bool:
         return self._made().reads_documents
 
-    def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
+    def infer(
+        self, requests: list[InferRequest]
+    ) -> Sequence[InferResponse | InferError | Iterator[InferResponse | InferError]]:
         return self._made().infer(requests)
 
     def _made(self) -> TensorServer:

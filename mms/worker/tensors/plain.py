@@ -60,7 +60,7 @@ class PlainTensors:
         """Return the result of what the handler returned for a request. `place`: its place in the call."""
         try:
             lines = _header_lines(context, place, value)
-            answer = self._response_of(value, item.request)
+            answer = self.response_of(value, item.request)
         except Exception as error:
             return self.items.failure(index, error)
         result = self.items.write(item, answer, index)
@@ -78,8 +78,8 @@ class PlainTensors:
             )
         return index, flags, status, phrase, own + lines, body
 
-    def _response_of(self, value: Any, request: InferRequest) -> InferResponse:
-        """Raises InferError."""
+    def response_of(self, value: Any, request: InferRequest) -> InferResponse:
+        """Return the response of what the handler gave. Raises InferError."""
         declaration = self.items.declaration
         if request.document is not None and (request.explains or not are_arrays(value)):
             # That of an explanation says so by its member: other handlers give a prediction there, too.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from mms.service import PredictionException
 from mms.tensors.errors import InferError
 from mms.tensors.server import TensorServer
-from mms.tensors.tensor import InferRequest
-from mms.wire import Item, Load, ResultItem
+from mms.tensors.tensor import InferRequest, InferResponse
+from mms.wire import STREAM, Item, Load, ResultItem
+from mms.wire.streams import encode_number
 from mms.worker.requests.answer_head import InvalidHead, encode_status
+from mms.worker.streams.process import streams_of_process
 from mms.worker.tensors.items import TensorItem, TensorItems
 
 _now_ns = time.perf_counter_ns
@@ -65,11 +68,27 @@ class ServedTensors:
         begun_ns = _now_ns()
         results = [
             self._items.write(item, answer, index)
+            if isinstance(answer, InferResponse | InferError)
+            else self._open_stream(item, answer, index)
             for (index, item), answer in zip(read, answers, strict=True)
         ]
         reading_ns, _ = self._coding_ns or (0, 0)
         self._coding_ns = (reading_ns, _now_ns() - begun_ns)
         return results
+
+    def _open_stream(
+        self, item: TensorItem, answers: Iterator[InferResponse | InferError], index: int
+    ) -> ResultItem:
+        # Here, as most models have no use for it.
+        from mms.worker.streams.tensor_form import TensorForm
+
+        pump = streams_of_process()
+        if pump is None:
+            return self._items.failure(
+                index, InferError("answers in parts are not served here", 501)
+            )
+        number = pump.open(TensorForm(self._items, item), answers)
+        return index, STREAM, 200, b"", b"", encode_number(number)
 
 
 def _check(server: TensorServer, request: InferRequest) -> None:

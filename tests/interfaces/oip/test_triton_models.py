@@ -227,7 +227,7 @@ def decoupled(utils: Any, count: int) -> type[Any]:
             2,
             (
                 501,
-                "the model has sent more than one response to a request; answers that are streams are not served",
+                "the model has sent more than one response to a request; clients get them by ModelStreamInfer of gRPC",
             ),
         ),
         (0, (500, "the model has sent no response to the request")),

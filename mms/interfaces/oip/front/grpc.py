@@ -20,6 +20,7 @@ from mms.errors import (
     NotImplementedHere,
     ServerError,
     UnexpectedError,
+    WorkerFailure,
 )
 from mms.grpc.call import Call, Method, Receiver
 from mms.grpc.services import InterfaceServices
@@ -41,16 +42,19 @@ from mms.text.brief import brief
 from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
+    from mms.core.streams.open_stream import OpenStream
     from mms.serving import ModelHost
     from mms.settings import Settings
 
 _CONTENT_TYPE: Final = b"application/grpc"
 _INFER: Final = ModelOperation("infer", protocol="oip-grpc")
+_INFER_PARTS: Final = _INFER._replace(takes_parts=True)
 #: What probes ask, and what every key may; it tells which models there are.
 _OPEN: Final = ("ServerLive", "ServerReady")
 _OF_ANY_KEY: Final = ("ModelReady",)
 _LISTING: Final = ("RepositoryIndex",)
 _MANAGING: Final = ("RepositoryModelLoad", "RepositoryModelUnload")
+_SEVERAL: Final = "The model has several answers to the request; ModelStreamInfer takes them."
 #: What a client would change of the server, or have it read.
 _REFUSED: Final = {
     "TraceSetting": "trace settings",
@@ -129,7 +133,9 @@ class OipServices(InterfaceServices):
     def _submit_of_stream(
         self, call: Call, body: Buffer, head: InferHead, reply: StreamReply
     ) -> Request:
-        request = self._request(call, body, head, new_request_id(), reply, reply.received_at)
+        request = self._request(
+            *(call, body, head, new_request_id(), reply, reply.received_at), _INFER_PARTS
+        )
         reply.model, reply.version = request.name, request.version or ""
         self._host.submit(request)
         return request
@@ -142,6 +148,7 @@ class OipServices(InterfaceServices):
         id: bytes,
         reply: Reply,
         received_at: float,
+        operation: ModelOperation = _INFER,
     ) -> Request:
         """Return the request of a message. Raises ModelNotFound and BadRequest."""
         version = head.version or None
@@ -160,7 +167,7 @@ class OipServices(InterfaceServices):
             received_at=received_at,
             deadline=call.deadline,
             priority=call.head.priority,
-            operation=self._memory.operation(_INFER),
+            operation=self._memory.operation(operation),
         )
         add_options(request, head.options)
         return request
@@ -259,11 +266,49 @@ class _Reply:
     ) -> None:
         self._call.reply(body, status)
 
+    def open_stream(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, stream: OpenStream
+    ) -> _OnlyPart:
+        return _OnlyPart(self, status, stream)
+
     def fail(self, request: Request, error: ServerError) -> None:
         self._call.fail(error)
 
     def give_up(self) -> None:
         self._call.abort()
+
+
+class _OnlyPart:
+    """Takes the parts of an answer for a call that has one answer: there may be one of them."""
+
+    def __init__(self, reply: _Reply, status: int, stream: OpenStream) -> None:
+        self._reply = reply
+        self._status = status
+        self._stream = stream
+        self._part: Buffer | None = None
+
+    def chunk(self, request: Request, body: Buffer) -> None:
+        if self._part is not None:
+            request.fail(NotImplementedHere(_SEVERAL))
+            self._stream.close()
+        self._part = body
+
+    def end(self, request: Request) -> None:
+        if self._part is None:
+            self._reply.fail(request, WorkerFailure("The model has sent no answer."))
+        else:
+            self._reply.answer(request, self._status, b"", b"", self._part)
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        self._reply.answer(request, status, phrase, headers, body)
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        self._reply.fail(request, error)
+
+    def give_up(self) -> None:
+        self._reply.give_up()
 
 
 def _roles_of(name: str) -> tuple[Role, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mms import faults
 from mms.bodies.protobuf_wire import field
@@ -14,6 +15,10 @@ from mms.errors import CLIENT_CLOSED_REQUEST, UNAVAILABLE, ServerError, Unexpect
 from mms.grpc.call import Call
 from mms.grpc.status import OK, Status, status_of
 from mms.interfaces.oip.front.requests.infer_head import InferHead, read_infer_head
+from mms.wire.streams import cost_of
+
+if TYPE_CHECKING:
+    from mms.core.streams.open_stream import OpenStream
 
 #: Of one stream: requests under way, and what they may come to, before no more of its messages are taken.
 _MOST_UNDER_WAY: Final = 64
@@ -24,6 +29,13 @@ _INFER_RESPONSE: Final = 2 << 3 | 2
 _ID: Final = 3 << 3 | 2
 #: By the parameter `triton_final_response`, true, clients know the last answer to a request.
 _FINAL: Final = field(4 << 3 | 2, field(0x0A, b"triton_final_response"), field(0x12, b"\x08\x01"))
+
+_NOT_FINAL: Final = field(
+    4 << 3 | 2, field(0x0A, b"triton_final_response"), field(0x12, b"\x08\x00")
+)
+#: A parameter by which a client says that it counts on an end, also where it has no answer with it.
+_LOOKED_AT: Final = 4096
+_EMPTY_END: Final = b"triton_enable_empty_final_response"
 
 #: Has a model answer a message of a stream. Raises ServerError.
 Submit = Callable[[Call, Buffer, InferHead, "StreamReply"], Request]
@@ -37,6 +49,8 @@ class InferStream:
         self._submit = submit
         self._cancel = cancel
         self._replies: dict[StreamReply, Request | None] = {}
+        #: What the client has yet to take, and of which streams it is.
+        self._untaken: list[tuple[OpenStream, int]] = []
         self._has_messages = False
         self._is_half_closed = False
         self._is_leaving = False
@@ -51,6 +65,8 @@ class InferStream:
             try:
                 head = read_infer_head(body)
                 reply.client_id = head.id
+                # Near the begin of the message; what stands there by chance costs an empty answer more.
+                reply.wants_empty_end = _EMPTY_END in bytes(body[:_LOOKED_AT])
             finally:
                 self._charge()
             self._replies[reply] = None
@@ -82,6 +98,36 @@ class InferStream:
         """Send the answer to a request."""
         self._call.send(field(_INFER_RESPONSE, _FINAL, body))
         self._done(reply, status)
+
+    def send_part(self, body: Buffer, source: OpenStream) -> None:
+        """Send an answer that is not the last one to its request."""
+        call = self._call
+        call.send(field(_INFER_RESPONSE, _NOT_FINAL, body))
+        cost = cost_of(body)
+        if not call.outgoing:
+            source.taken(cost)
+            return
+        self._untaken.append((source, cost))
+        call.on_taken = self._on_taken
+
+    def _on_taken(self) -> None:
+        """The client has taken what was sent."""
+        if not self._call.outgoing:
+            untaken, self._untaken = self._untaken, []
+            for source, cost in untaken:
+                source.taken(cost)
+
+    def end_parts(self, reply: StreamReply, request: Request, body: Buffer | None) -> None:
+        """Send the last answer to a request, or where there is none, an empty one to clients that ask for it."""
+        if body is not None:
+            self._call.send(field(_INFER_RESPONSE, _FINAL, body))
+        elif reply.wants_empty_end:
+            id = reply.client_id.encode("utf-8", "replace")
+            name = reply.model.encode("utf-8", "replace")
+            version = reply.version.encode("utf-8", "replace")
+            parts = [field(1 << 3 | 2, name), field(2 << 3 | 2, version), field(_ID, id)]
+            self._call.send(field(_INFER_RESPONSE, _FINAL, *parts))
+        self._done(reply, 200)
 
     def fail(self, reply: StreamReply, error: ServerError) -> None:
         """Send why a request has no answer."""
@@ -128,10 +174,51 @@ class InferStream:
                 self._cancel(request)
 
 
+class StreamParts:
+    """Takes the answers to one message of a stream whose model has several."""
+
+    def __init__(self, stream: InferStream, reply: StreamReply, source: OpenStream) -> None:
+        self._stream = stream
+        self._reply = reply
+        self._source = source
+        #: The newest one, until it is known whether it is the last one, or this turn of the loop ends.
+        self._newest: Buffer | None = None
+
+    def chunk(self, request: Request, body: Buffer) -> None:
+        if self._newest is not None:
+            self._send_newest()
+        else:
+            asyncio.get_running_loop().call_soon(self._send_newest)
+        self._newest = body
+
+    def _send_newest(self) -> None:
+        body, self._newest = self._newest, None
+        if body is not None:
+            self._stream.send_part(body, self._source)
+
+    def end(self, request: Request) -> None:
+        body, self._newest = self._newest, None
+        self._stream.end_parts(self._reply, request, body)
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        raise RuntimeError("an answer behind the begin of a stream")
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        self._send_newest()
+        self._stream.fail(self._reply, error)
+
+    def give_up(self) -> None:
+        self._stream.abort()
+
+
 class StreamReply:
     """Takes the answer of a model to one message of a stream."""
 
-    __slots__ = ("_stream", "client_id", "model", "received_at", "size", "version")
+    __slots__ = (
+        *("_stream", "client_id", "model", "received_at", "size", "version", "wants_empty_end"),
+    )
 
     def __init__(self, stream: InferStream, size: int) -> None:
         self._stream = stream
@@ -139,12 +226,18 @@ class StreamReply:
         self.client_id = ""
         self.model = ""
         self.version = ""
+        self.wants_empty_end = False
         self.received_at = time.monotonic()
 
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
     ) -> None:
         self._stream.answer(self, status, body)
+
+    def open_stream(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, stream: OpenStream
+    ) -> StreamParts:
+        return StreamParts(self._stream, self, stream)
 
     def fail(self, request: Request, error: ServerError) -> None:
         self._stream.fail(self, error)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from mms.interfaces.oip.declared.triton_config import CONFIG_FILE, config_of_document, read_config
 from mms.interfaces.oip.worker.outcomes import awaited, outcome_of
 from mms.interfaces.oip.worker.rows import groups_of_rows
+from mms.interfaces.oip.worker.sent_responses import SentResponses
 from mms.tensors.declaration import ModelDeclaration
 from mms.tensors.errors import InferError
 from mms.tensors.results import response_of
 from mms.tensors.tensor import InferRequest, InferResponse
 from mms.wire import Load
 from mms.worker.tensors.failures import Failures
+
+_Answer: TypeAlias = "InferResponse | InferError | Iterator[InferResponse | InferError]"
 
 _PACKAGE: Final = "triton_python_backend_utils"
 #: By the codes of `TritonError`.
@@ -73,8 +77,8 @@ class TritonServer:
         found: list[dict[str, Any]] = self._utils.take_updates()
         return found
 
-    def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
-        answers: dict[int, InferResponse | InferError] = {}
+    def infer(self, requests: list[InferRequest]) -> list[_Answer]:
+        answers: dict[int, _Answer] = {}
         if self._declaration is not None and not self._is_checked:
             for place, request in enumerate(requests):
                 try:
@@ -95,8 +99,13 @@ class TritonServer:
                 answers[taken[index]] = answer
         return [answers[place] for place in range(len(requests))]
 
-    def _execute(self, requests: Sequence[InferRequest]) -> list[InferResponse | InferError]:
-        collected = [_Collected() for _ in requests]
+    def _execute(self, requests: Sequence[InferRequest]) -> list[_Answer]:
+        collected = [
+            SentResponses(partial(self._answer, request=request))
+            if self._is_decoupled and request.takes_parts
+            else _Collected()
+            for request in requests
+        ]
         given = [
             self._given(request, each) for request, each in zip(requests, collected, strict=True)
         ]
@@ -108,11 +117,13 @@ class TritonServer:
         except InferError as error:
             return [error] * len(requests)
         return [
-            self._answer(response, request)
+            response if isinstance(response, SentResponses) else self._answer(response, request)
             for response, request in zip(responses, requests, strict=True)
         ]
 
-    def _responses(self, returned: Any, collected: Sequence[_Collected]) -> list[Any]:
+    def _responses(
+        self, returned: Any, collected: Sequence[_Collected | SentResponses]
+    ) -> list[Any]:
         """Return the response to each request: the one that was returned, or sent. Raises InferError."""
         count = len(collected)
         if returned is None and (self._is_decoupled or all(each.is_used for each in collected)):
@@ -128,7 +139,9 @@ class TritonServer:
                 500,
             )
         return [
-            response
+            each.with_returned(response)
+            if isinstance(each, SentResponses)
+            else response
             if response is not None
             else each.wait()
             if each.is_used or self._is_decoupled
@@ -152,7 +165,7 @@ class TritonServer:
         except Exception as error:
             return self._failures.of(error)
 
-    def _given(self, request: InferRequest, collected: _Collected) -> Any:
+    def _given(self, request: InferRequest, collected: _Collected | SentResponses) -> Any:
         """Return a request as `execute` gets it."""
         utils = self._utils
         parameters = request.parameters
@@ -174,12 +187,15 @@ class TritonServer:
             flags=flags,
             timeout=parameters.get("timeout", 0),
             parameters={name: value for name, value in parameters.items() if name not in _RESERVED},
-            sender=utils.ResponseSender(collected.send, _is_never_cancelled),
+            sender=utils.ResponseSender(collected.send, lambda: collected.is_closed),
         )
 
 
 class _Collected:
-    """What the response sender of one request has sent: one response, as long as answers are no streams."""
+    """What the response sender of one request has sent, whose client takes one response."""
+
+    #: That its client has gone is not known here.
+    is_closed = False
 
     def __init__(self) -> None:
         self.is_used = False
@@ -204,16 +220,12 @@ class _Collected:
         self._done.wait()
         if self._has_several:
             return InferError(
-                "the model has sent more than one response to a request; answers that are streams are not served",
+                "the model has sent more than one response to a request; clients get them by ModelStreamInfer of gRPC",
                 501,
             )
         if self._response is None:
             return InferError("the model has sent no response to the request", 500)
         return self._response
-
-
-def _is_never_cancelled() -> bool:
-    return False
 
 
 def open_triton(found: Any, load: Load, declaration: ModelDeclaration | None) -> TritonServer:
