@@ -16,7 +16,7 @@ MAX_FILES = 16
 MAX_LINES = 500
 #: File -> how many lines it may have: each is one subject that would be read in two places otherwise.
 LONG_FILES = {
-    "mms/grpc/call.py": 570,
+    "mms/grpc/call.py": 580,
     "mms/grpc/connection.py": 660,  # one state machine
     "mms/http/lane/connection.py": 670,  # one state machine, on the hot path
     "mms/launch/connection.py": 550,
