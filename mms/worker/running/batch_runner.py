@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mms.context import Context
@@ -12,7 +11,6 @@ from mms.service import PredictionException
 from mms.wire import (
     FAILED,
     LAST,
-    STREAM,
     SUCCEEDED,
     UNFILLED,
     Buffer,
@@ -34,7 +32,6 @@ from mms.worker.running.awaiting import is_awaitable, wait_for
 from mms.worker.streams.form import is_stream
 from mms.worker.streams.handler_streams import HandlerStreams
 from mms.worker.streams.pump import StreamPump
-from mms.worker.streams.tensor_form import TensorForm
 
 if TYPE_CHECKING:
     from mms.metrics.metric import Metric as MeasuredMetric
@@ -182,11 +179,7 @@ class BatchRunner:
             if item is None:
                 results.append(encode_one(value, context, place, index))
             elif self._streams is not None and is_stream(value):
-                form = TensorForm(
-                    writer.items, item, partial(writer.response_of, request=item.request)
-                )
-                number = self._streams.open_in_form(value, place, form)
-                results.append((index, STREAM, 200, b"", b"", number))
+                results.append(self._streams.begin_tensors(value, place, index, writer, item))
             else:
                 results.append(writer.write(item, value, context, place, index))
         return results

@@ -16,7 +16,10 @@ from mms.worker.streams.shared_steps import SharedSteps
 from mms.worker.streams.stream import PushedStream
 
 if TYPE_CHECKING:
+    from mms.tensors.tensor import InferResponse
     from mms.worker.requests.request_decoder import DecodedBatch
+    from mms.worker.tensors.items import TensorItem
+    from mms.worker.tensors.plain import PlainTensors
 
 
 class HandlerStreams:
@@ -55,9 +58,18 @@ class HandlerStreams:
     def _open(self, iterator: Any, place: int) -> Buffer:
         return encode_number(self._pump.open(HandlerForm(self, place), iterator))
 
-    def open_in_form(self, iterator: Any, place: int, form: ChunkForm) -> Buffer:
-        """Open a stream whose parts are written by a form of their own, in the context of the request's batch."""
-        return encode_number(self._pump.open(_OtherForm(self, place, form), iterator))
+    def begin_tensors(
+        self, iterator: Any, place: int, index: int, writer: PlainTensors, item: TensorItem
+    ) -> ResultItem:
+        """Return the item that begins a stream of answers to a request of a protocol of tensors."""
+        # Here, as most models have no use for it.
+        from mms.worker.streams.tensor_form import TensorForm
+
+        def response_of(value: Any) -> InferResponse:
+            return writer.response_of(value, item.request)
+
+        form = _OtherForm(self, place, TensorForm(writer.items, item, response_of))
+        return index, STREAM, 200, b"", b"", encode_number(self._pump.open(form, iterator))
 
     def report(self, metrics: list[Any]) -> None:
         """Send metrics that a stream's code has reported."""
