@@ -188,8 +188,16 @@ class StreamParts:
         if self._newest is not None:
             self._send_newest()
         else:
-            asyncio.get_running_loop().call_soon(self._send_newest)
+            asyncio.get_running_loop().call_soon(self._at_end_of_turn)
         self._newest = body
+
+    def _at_end_of_turn(self) -> None:
+        """Nothing has said that the newest part is the last one."""
+        try:
+            self._send_newest()
+        except Exception as error:
+            faults.note("reply", error, self._reply.model, self._reply.version)
+            self._stream.abort()
 
     def _send_newest(self) -> None:
         body, self._newest = self._newest, None
