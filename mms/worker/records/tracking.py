@@ -14,6 +14,7 @@ from mms.wire import (
     FAILED,
     LAST,
     RESULT,
+    STREAM,
     UNFILLED,
     Buffer,
     Item,
@@ -144,7 +145,9 @@ class BatchRecords:
             if not self._is_tracked or self._seen % self._sample:
                 continue
             request = request_of(item)
-            response = response_of(request["id"], headers, body)
+            # Parts of streams are not kept.
+            answered = b"" if flags & STREAM else body
+            response = response_of(request["id"], headers, answered)
             values = [request, operation, response, when, elapsed_ns // 1000]
             if self._batch > 1:
                 self._rows.append([*values, {}])
