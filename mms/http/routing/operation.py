@@ -43,6 +43,7 @@ class Parameter:
 
 #: What descriptions say of the variables of patterns.
 PATH_VARIABLES: Final = {
+    "region": "The name of a region of shared memory.",
     "model_name": "Name of the model.",
     "model_version": "Version of the model.",
     "model": "Name of the model, or name:version.",
