@@ -142,6 +142,43 @@ def test_a_tensor_beyond_its_region_and_of_another_size_is_refused(
     assert server.inference.get("/v2/systemsharedmemory/status").json() == []
 
 
+def test_a_request_takes_no_more_from_shared_memory_than_a_body_may_have(
+    server: Server, key: str
+) -> None:
+    workers = server.workers()
+    # A file of many bytes that takes no memory until it is read.
+    os.truncate(SHM / key[1:], 2**42)
+    assert post(server, "/region/r/register", {"key": key, "byte_size": 2**42}).status == 200
+    try:
+        assert "max_request_size" in error_of(infer(server, 2**42, shape=2**40), 413)
+        half = {"shared_memory_region": "r", "shared_memory_byte_size": 4_000_000}
+        x = {"shape": [1_000_000], "datatype": "FP32", "parameters": half}
+        two = {"inputs": [{**x, "name": "x"}, {**x, "name": "again"}]}
+        reply = server.inference.post_json("/v2/models/double/infer", two)
+        assert "max_request_size" in error_of(reply, 413)
+        assert infer(server).status == 200
+    finally:
+        assert post(server, "/unregister").status == 200
+    assert server.workers() == workers
+
+
+def test_regions_have_no_longer_names_and_keys_together_than_requests_carry(
+    server: Server, key: str
+) -> None:
+    replies = [
+        post(server, f"/region/{number:0128}/register", {"key": key, "byte_size": 8, "offset": 2})
+        for number in range(8)
+    ]
+    assert [reply.status for reply in replies] == [200] * 8
+    long = "%F0%9F%98%80" * 120
+    replies = [
+        post(server, f"/region/{long}{number}/register", {"key": key, "byte_size": 8})
+        for number in range(12)
+    ]
+    assert "together" in error_of(replies[-1], 400)
+    assert post(server, "/unregister").status == 200
+
+
 @pytest.mark.parametrize(
     "wrong", ["/../../etc/passwd", "/a/b", "..", "/.", "", "/absent-mms", 5, "/x\x00y", "x" * 300]
 )

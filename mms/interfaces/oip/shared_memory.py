@@ -54,13 +54,16 @@ class Regions:
         """`text`: what `text_of` has made; empty for none."""
         self._text = text
         self._regions: dict[str, Region] | None = None
+        #: What the inputs of the request may have yet, in bytes.
+        self._left = 0
 
     def __repr__(self) -> str:
         return f"<Regions {self._text[:40]}>"
 
     @staticmethod
-    def text_of(regions: Mapping[str, Region]) -> str:
-        return json.dumps(regions) if regions else ""
+    def text_of(regions: Mapping[str, Region], most_bytes: int) -> str:
+        """`most_bytes`: what the inputs of one request may have there together."""
+        return json.dumps([most_bytes, regions]) if regions else ""
 
     def take(self, parameters: Any, what: str) -> Slot | None:
         """Take what parameters say of shared memory out of them; None where they say nothing. Raises InferError."""
@@ -71,7 +74,7 @@ class Regions:
             return None
         name, size, offset = (parameters.pop(member, 0) for member in _MEMBERS)
         if self._regions is None:
-            said = json.loads(self._text or "{}")
+            self._left, said = json.loads(self._text or "[0, {}]")
             self._regions = {each: Region(*region) for each, region in said.items()}
         region = self._regions.get(name) if isinstance(name, str) else None
         if region is None:
@@ -86,6 +89,19 @@ class Regions:
                 f"{what} ends {offset + size} bytes into the region {brief(name)}, which has {region.byte_size}."
             )
         return Slot(name, region, offset, size)
+
+    def read(self, slot: Slot, what: str) -> bytearray:
+        """Return the bytes of an input. Raises InferError where they are not there, or more than a request may have.
+
+        A file can be far larger than the memory that it takes, and many inputs can lie in the same place.
+        """
+        if slot.byte_size > self._left:
+            raise InferError(
+                f"{what} has {slot.byte_size} bytes in shared memory; max_request_size leaves {self._left} for it.",
+                413,
+            )
+        self._left -= slot.byte_size
+        return read_slot(slot)
 
 
 def check_region(region: Region) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mms.serving")
 
-#: Each request carries all of them to its worker.
+#: Each request carries all of them to its worker, and some hundred of such texts are remembered.
 _MOST_REGIONS: Final = 64
+_MOST_TEXT: Final = 16 * 1024
 _MOST_NAME: Final = 128
 _MOST_BYTES: Final = 2**62
 
@@ -30,8 +31,10 @@ _MOST_BYTES: Final = 2**62
 class SharedMemory:
     """The regions of one server."""
 
-    def __init__(self, registry: Registry[Any], *, is_on: bool) -> None:
+    def __init__(self, registry: Registry[Any], *, is_on: bool, most_bytes: int) -> None:
+        """`most_bytes`: what the inputs of one request may have there together."""
         self._registry = registry
+        self._most_bytes = most_bytes
         self.is_on = is_on
         self._regions: dict[str, Region] = {}
         self._text = ""
@@ -64,7 +67,13 @@ class SharedMemory:
             check_region(region)
         except ValueError as error:
             raise BadRequest(str(error)) from None
-        self._change({**self._regions, name: region})
+        regions = {**self._regions, name: region}
+        if len(Regions.text_of(regions, self._most_bytes)) > _MOST_TEXT:
+            raise BadRequest(
+                f"The names and keys of the shared memory regions have more than {_MOST_TEXT} characters together; "
+                "shorter ones are right."
+            )
+        self._change(regions)
 
     def unregister(self, name: str | None) -> None:
         """Forget a region, or all; one that is not there is forgotten already. Raises NotImplementedHere."""
@@ -86,7 +95,7 @@ class SharedMemory:
 
     def _change(self, regions: Mapping[str, Region]) -> None:
         self._regions = dict(regions)
-        self._text = Regions.text_of(self._regions)
+        self._text = Regions.text_of(self._regions, self._most_bytes)
         # Routes are remembered with what their requests carry.
         self._registry.changed()
 
@@ -107,7 +116,9 @@ def shared_memory_of(settings: Settings, host: ModelHost) -> SharedMemory:
     found = _MEMORIES.get(host.registry)
     if found is None:
         is_on = settings.of(OipSettings).oip_shared_memory
-        found = _MEMORIES[host.registry] = SharedMemory(host.registry, is_on=is_on)
+        found = _MEMORIES[host.registry] = SharedMemory(
+            host.registry, is_on=is_on, most_bytes=settings.max_request_size
+        )
         if is_on and not is_loopback(settings.inference_address):
             logger.warning(
                 "oip_shared_memory=true: whoever can connect to %s can have files of this user in /dev/shm read and "

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from mms.bodies.protobuf_wire import BrokenMessage, field, read_fields, read_text, signed, varint
 from mms.interfaces.oip.infer_parameters import read_entry, write_entries
-from mms.interfaces.oip.shared_memory import Regions, Slot, read_slot, write_slot
+from mms.interfaces.oip.shared_memory import Regions, Slot, write_slot
 from mms.interfaces.oip.worker.requested_output import check_output
 from mms.interfaces.oip.worker.typed_contents import FIELDS, read_contents, write_contents
 from mms.tensors.binary import read_binary, write_binary
@@ -198,7 +198,7 @@ def _read_tensors(
         if place in slots:
             if each.contents is not None:
                 raise InferError(f"{what} is in shared memory, and has contents, too.")
-            content = read_slot(slots[place])
+            content = regions.read(slots[place], what)
             array = read_binary(content, 0, len(content), datatype, each.shape, what)
         elif raw:
             if each.contents is not None:

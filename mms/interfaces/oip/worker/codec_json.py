@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
-from mms.interfaces.oip.shared_memory import Regions, Slot, read_slot, write_slot
+from mms.interfaces.oip.shared_memory import Regions, Slot, write_slot
 from mms.interfaces.oip.worker.compression import MIN_COMPRESSED_BYTES, accepted_coding, compress
 from mms.interfaces.oip.worker.requested_output import check_output
 from mms.tensors.binary import read_binary, write_binary
@@ -135,7 +135,7 @@ class JsonCodec:
             if slot is not None:
                 if "data" in members or _SIZE in parameters:
                     raise InferError(f"{what} is in shared memory, and has data, too.")
-                content = read_slot(slot)
+                content = regions.read(slot, what)
                 array = read_binary(content, 0, len(content), datatype, shape, what)
             elif _SIZE in parameters:
                 size = parameters.pop(_SIZE)  # type: ignore[attr-defined]  # an own dict then
