@@ -22,7 +22,7 @@ def document_of(
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for operation in route.operations:
-            methods = paths.setdefault(route.parsed.shown, {})
+            methods = paths.setdefault(route.parsed.shown + operation.verb, {})
             methods.setdefault(operation.method, operation.document(route.parsed.variables))
     document: dict[str, Any] = {"openapi": _OPENAPI, "info": dict(info), "paths": paths}
     used = _referred(paths, components or {})

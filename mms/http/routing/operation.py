@@ -54,7 +54,8 @@ PATH_VARIABLES: Final = {
 class Operation:
     """`method`: the one that is described, in lower case. `id`: unique among all. `tag`: the protocol, empty for MMS's.
 
-    `parameters`: of the query. `body`: an OpenAPI request body.
+    `parameters`: of the query. `body`: an OpenAPI request body. `verb`: what stands behind the last name of the path,
+    such as `:predict`.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Operation:
     body: Mapping[str, Any] | None = None
     is_deprecated: bool = False
     tag: str = ""
+    verb: str = ""
 
     def document(self, variables: Sequence[str]) -> dict[str, Any]:
         """Return the OpenAPI operation. `variables`: those of the path's pattern."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -73,7 +74,7 @@ class InstanceRoutes:
                     answer_form=self._mark,
                     fast_path=self._lane_route,
                     concerns=self._concerns_operation,
-                    operations=(_DESCRIBED[f"{pattern}:"],),
+                    operations=_INFERENCE[pattern],
                 ),
                 Route(
                     _GET,
@@ -203,19 +204,31 @@ def _described(
     return Operation(method, id_, text, responses, body=content, tag=_TAG)
 
 
-def _inference(id_: str, what: str) -> Operation:
-    text = f"Predictions (`:predict`) or explanations (`:explain`) of {what}."
+def _inference(id_: str, what: str) -> tuple[Operation, ...]:
     codes = ("400", "404", "500", "501", "503")
-    return _described("post", id_, text, _ANSWER, *codes, body=_REQUEST)
+    return tuple(
+        replace(
+            _described(
+                "post", f"{id_}{suffix}", f"{title} {what}.", _ANSWER, *codes, body=_REQUEST
+            ),
+            verb=verb,
+        )
+        for verb, suffix, title in (
+            (":predict", "", "Predictions of"),
+            (":explain", "Explain", "Explanations of"),
+        )
+    )
 
 
+_INFERENCE: Final = {
+    _MODEL: _inference("v1Predict", "a model"),
+    _VERSION: _inference("v1PredictVersion", "a version of a model"),
+}
 _DESCRIBED: Final = {
     _MODELS: _described(
         *("get", "v1Models", "The names of the models."),
         object_of(["models"], models={"type": "array", "items": TEXT}),
     ),
-    f"{_MODEL}:": _inference("v1Predict", "a model"),
-    f"{_VERSION}:": _inference("v1PredictVersion", "a version of a model"),
     _MODEL: _described("get", "v1Ready", "Whether a model is ready.", _READY, "404", "503"),
     _VERSION: _described(
         "get", "v1VersionReady", "Whether a version is ready.", _READY, "404", "503"
