@@ -68,7 +68,7 @@ class PatientOwner(Owner):
         self.has_ended = asyncio.Event()
 
     def record(self, call: Call, http_status: int, problem: str) -> None:
-        super().record(call, http_status)
+        super().record(call, http_status, problem)
         self.has_ended.set()
 
     def find(self, path: bytes) -> Method | None:
