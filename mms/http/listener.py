@@ -44,7 +44,10 @@ class Listener:
             shared.recorder.requests.append,
             shared.recorder.errors.note,
             shared.middlewares(
-                has_pages=any(route.roles == MANAGEMENT_ROLE for route in self.table.routes)
+                has_pages=any(
+                    route.roles == MANAGEMENT_ROLE or route.changes_server
+                    for route in self.table.routes
+                )
             ),
             keep_alive_timeout_s=settings.keep_alive_timeout_s,
             head_timeout_s=settings.head_timeout_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -176,6 +177,19 @@ def test_regions_have_no_longer_names_and_keys_together_than_requests_carry(
         for number in range(12)
     ]
     assert "together" in error_of(replies[-1], 400)
+    assert post(server, "/unregister").status == 200
+
+
+def test_pages_of_other_sites_register_and_forget_no_region(server: Server, key: str) -> None:
+    # What a form of any page can send.
+    page = {"Origin": "https://elsewhere.example", "Content-Type": "text/plain"}
+    base = "/v2/systemsharedmemory"
+    body = json.dumps({"key": key, "byte_size": 8}).encode()
+    reply = server.inference.post(f"{base}/region/r/register", body, headers=page)
+    assert "elsewhere.example" in error_of(reply, 403)
+    assert post(server, "/region/r/register", {"key": key, "byte_size": 8}).status == 200
+    for path in ("/region/r/unregister", "/unregister"):
+        assert error_of(server.inference.post(base + path, b"", headers=page), 403)
     assert post(server, "/unregister").status == 200
 
 

@@ -99,7 +99,8 @@ class Route:
     concern different values are asked one after the other. `leads_on`: the row that counts in this one's place, where a
     request's headers name another path of the same API. `answers_preflights`: a browser's question whether a page may
     send a request goes to the handler. `takes_session`: it is the console's: a page's session stands for a key, and
-    pages of other sites may not ask. `operations`: what the API description says of it.
+    pages of other sites may not ask. `changes_server`: they may not either, though no role of management is needed.
+    `operations`: what the API description says of it.
     """
 
     methods: tuple[str, ...]
@@ -113,6 +114,7 @@ class Route:
     leads_on: Callable[[web.Request, Found], Found] | None = None
     answers_preflights: bool = False
     takes_session: bool = False
+    changes_server: bool = False
     operations: tuple[Operation, ...] = ()
 
     @cached_property

@@ -130,7 +130,7 @@ def page_check(rule: PageRule) -> Middleware:
         route = state_of(request).route
         roles = route.roles
         host = request.headers.get("Host")
-        if roles == MANAGEMENT_ROLE or route.takes_session:
+        if roles == MANAGEMENT_ROLE or route.takes_session or route.changes_server:
             rule.check(request.method, request.headers.get("Origin"), host)
         if roles in (MANAGEMENT_ROLE, METRICS_ROLE) or route.takes_session:
             rule.check_host(request.method, host)

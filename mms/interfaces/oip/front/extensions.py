@@ -142,12 +142,21 @@ class ExtensionRoutes:
             ("POST", "unregister", self._unregister_memory),
         )
         rows = [
-            self._row(method, f"{base}/{verb}", handler, concerns=concerns_server)
+            self._row(
+                method,
+                f"{base}/{verb}",
+                handler,
+                concerns=concerns_server,
+                changes_server=method == "POST",
+            )
             for base in (_MEMORY, _MEMORY_REGION)
             for method, verb, handler in asked
         ]
         path = f"{_MEMORY_REGION}/register"
-        rows.append(self._row("POST", path, self._register_memory, concerns=concerns_server))
+        register = self._register_memory
+        rows.append(
+            self._row("POST", path, register, concerns=concerns_server, changes_server=True)
+        )
         return rows
 
     async def _memory_status(self, request: web.Request) -> web.StreamResponse:
