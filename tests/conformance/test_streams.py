@@ -70,6 +70,19 @@ def test_a_stream_has_the_form_that_its_client_accepts(
 
 
 @pytest.mark.edge
+@pytest.mark.parametrize(
+    "text", ["[\n" * 300 + "]" * 300, '{"a":\r\n 123456789012345678901234567890, "b": 1.00}\n']
+)
+def test_json_of_several_lines_comes_in_one_line_with_the_same_values(
+    server: Server, text: str
+) -> None:
+    reply = _ask(server, {"values": [text, "end"]}, "Accept: application/x-ndjson")
+    line, end, _ = reply.text.split("\n")
+    assert line == text.strip().replace("\r", " ").replace("\n", " ")
+    assert end == '"end"'
+
+
+@pytest.mark.edge
 def test_a_handler_that_writes_events_itself_is_left_alone(server: Server) -> None:
     order = {"values": ["id: 7\ndata: x\n\n"], "type": "text/event-stream"}
     reply = _ask(server, order, "Accept: text/event-stream")

@@ -20,6 +20,7 @@ _EVENTS: Final = "text/event-stream"
 _LINES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 #: What ends a line of an event (WHATWG HTML, section 9.2.6); nothing else does.
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_LINE_ENDS_TO_SPACES: Final = bytes.maketrans(b"\r\n", b"  ")
 _TYPE_LINE: Final = re.compile(rb"(?im)^content-type:[^\r]*\r\n")
 _TYPE_OF: Final = re.compile(rb"(?im)^content-type:[ \t]*([^;\r ]*)")
 _NO_QUALITY: Final = re.compile(r";\s*q=0(?:\.0*)?\s*(?:;|$)")
@@ -75,11 +76,11 @@ class LineForm(StreamForm):
     def chunk(self, body: Buffer) -> bytes:
         text = bytes(body)
         try:
-            value = orjson.loads(text)
+            orjson.loads(text)
         except ValueError:
             return json.dumps(text.decode("utf-8", "replace")).encode() + b"\n"
-        text = text.strip()
-        return (orjson.dumps(value) if b"\n" in text or b"\r" in text else text) + b"\n"
+        # In JSON, ends of lines stand between values alone; written anew, long numbers would lose digits.
+        return text.strip().translate(_LINE_ENDS_TO_SPACES) + b"\n"
 
 
 _RAW: Final = StreamForm()

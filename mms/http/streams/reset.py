@@ -7,6 +7,10 @@ import contextlib
 import os
 import socket
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 #: Linger for no time: what is unsent is dropped, and the client gets a reset.
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -21,3 +25,16 @@ def reset(transport: asyncio.Transport) -> None:
     ):
         own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     transport.abort()
+
+
+def break_off(request: web.Request) -> None:
+    """End a connection of aiohttp's side without the end of its body, which is all that tells the client."""
+    transport = request.transport
+    if transport is None:
+        return
+    if request.version >= (1, 1):
+        # What came before it, the client still gets.
+        transport.close()
+    else:
+        # HTTP/1.0 takes a closed connection for a good end.
+        reset(transport)

@@ -14,7 +14,7 @@ from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.streams.form import KEEP_ALIVE, KEEP_ALIVE_S, form_of
-from mms.http.streams.reset import reset
+from mms.http.streams.reset import break_off
 from mms.http.web.request import state_of
 from mms.http.web.response import respond, stream_response
 from mms.wire.streams import cost_of
@@ -93,7 +93,7 @@ class WebStream:
         if self._error is not None or self._is_given_up:
             told = self._form.error(self._error) if self._error is not None else None
             if told is None:
-                _break_off(asked_by)
+                break_off(asked_by)
                 return response
             await response.write(told)
         await response.write_eof()
@@ -115,16 +115,3 @@ class WebStream:
                 data += self._form.chunk(body)
             await write(data)
             self._stream.taken(cost)
-
-
-def _break_off(asked_by: web.Request) -> None:
-    """End the connection without the end of its body, which is all that tells the client."""
-    transport = asked_by.transport
-    if transport is None:
-        return
-    if asked_by.version >= (1, 1):
-        # What came before it, the client still gets.
-        transport.close()
-    else:
-        # HTTP/1.0 takes a closed connection for a good end.
-        reset(transport)

@@ -19,6 +19,7 @@ from mms.errors import (
 from mms.http.console.page_sessions import PageSessions
 from mms.http.pages import PageRule
 from mms.http.routing import MANAGEMENT_ROLE, METRICS_ROLE
+from mms.http.streams.reset import break_off
 from mms.http.web.connection import Connections
 from mms.http.web.request import check_head, find_state, state_of
 from mms.http.web.response import error_response, respond
@@ -72,15 +73,23 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
             raise state.refusal
         return await handler(request)
     except ServerError as error:
-        return error_response(request, error)
+        return _error_answer(request, error)
     except MemoryError:
-        return error_response(request, _OutOfMemory())
+        return _error_answer(request, _OutOfMemory())
     except (ConnectionError, web.HTTPException):
         # The client is gone; or it is aiohttp's own answer.
         raise
     except Exception as error:
         faults.note("request", error, state.model, state.version, request_ids=(state.id,))
-        return error_response(request, UnexpectedError(state.id))
+        return _error_answer(request, UnexpectedError(state.id))
+
+
+def _error_answer(request: web.Request, error: ServerError) -> web.StreamResponse:
+    """Raises CancelledError where an answer has begun: clients would take another one for a part of its body."""
+    if state_of(request).is_answering:
+        break_off(request)
+        raise asyncio.CancelledError
+    return error_response(request, error)
 
 
 @web.middleware

@@ -97,6 +97,8 @@ class RequestState:
         self.account: WaitingAccount | None = None
         #: Tells the connection that the head of an answer is written, whose body comes in parts.
         self.begin_answer: Callable[[], None] = lambda: None
+        #: The head of an answer is written: no other one can be.
+        self.is_answering = False
         self.inflater = inflater
         #: Of a body that came compressed and was unfolded.
         self.unfolded_bytes: int | None = None

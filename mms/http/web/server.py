@@ -213,6 +213,9 @@ class WebServer:
         return server
 
     async def _note_answering(self, request: web.Request, response: web.StreamResponse) -> None:
+        state = find_state(request)
+        if state is not None:
+            state.is_answering = True
         connection = self.connections.of(request)
         if connection is not None:
             connection.is_answering = True
