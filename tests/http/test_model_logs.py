@@ -146,3 +146,21 @@ async def test_a_client_that_takes_nothing_is_cut_off(
         say(bench, "m", *["x" * 4000] * 100)
         await asyncio.sleep(0)
     assert not streams._open
+
+
+async def test_a_follower_hears_something_while_other_models_alone_say_much(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mms.http.web.live_stream._KEEP_ALIVE_S", 0.2)
+    monkeypatch.setattr(model_lines, "_WAKE_S", 0)
+    reader, writer = await bench.connect()
+    writer.write(b"GET /models/m/logs?follow=true&lines=1 HTTP/1.0\r\nHost: h\r\n\r\n")
+    await reader.readuntil(b'"two"}\n')
+    heard = asyncio.create_task(reader.readline())
+    until = time.monotonic() + 20
+    while not heard.done() and time.monotonic() < until:
+        say(bench, "other", "not this")
+        await asyncio.sleep(0)
+    assert heard.done()
+    assert await heard == b"\n"
+    writer.close()

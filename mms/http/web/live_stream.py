@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -41,6 +42,7 @@ class LiveStream:
         self._keep_alive = keep_alive
         self._may_go_on = may_go_on
         self._woken = asyncio.Event()
+        self._sent_at = time.monotonic()
         self.is_over = False
 
     def __repr__(self) -> str:
@@ -60,8 +62,10 @@ class LiveStream:
         It ends with the server, and with the key that it was begun with.
         """
         while not self._woken.is_set() and not self.is_over:
+            # Counted from what was sent: what wakes it may be nothing for this client.
+            silent_s = time.monotonic() - self._sent_at
             try:
-                await asyncio.wait_for(self._woken.wait(), _KEEP_ALIVE_S)
+                await asyncio.wait_for(self._woken.wait(), max(_KEEP_ALIVE_S - silent_s, 0))
             except asyncio.TimeoutError:
                 if not self._may_go_on(self._request):
                     return False
@@ -71,6 +75,7 @@ class LiveStream:
 
     async def send(self, data: bytes) -> None:
         """Send some bytes. A client that does not take them in time is cut off: raises ConnectionResetError."""
+        self._sent_at = time.monotonic()
         try:
             await asyncio.wait_for(self._response.write(data), _READER_S)
         except asyncio.TimeoutError:
