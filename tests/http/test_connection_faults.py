@@ -304,7 +304,9 @@ class Scene:
         asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
         bench.host.on_submit = _answer_later
         bench.host.registry.add(
-            SimpleNamespace(name="m", version=None, interface="mms", is_composite=False)
+            SimpleNamespace(
+                name="m", version=None, interface="mms", is_composite=False, takes_tensors=True
+            )
         )
         self = cls(bench)
         self._reader, self._writer = await bench.connect()

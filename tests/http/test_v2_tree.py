@@ -27,6 +27,7 @@ def served(key: str, interface: str = "mlrun", **more: Any) -> Any:
         interface=interface,
         is_ready=True,
         is_composite=False,
+        takes_tensors=True,
         reads_paths=False,
         is_wanted=True,
         has_failed_to_load=False,

@@ -95,9 +95,12 @@ async def test_what_is_due_in_the_warm_up_is_sent_and_not_counted() -> None:
 
 async def test_a_stall_of_the_server_is_charged_with_all_requests_that_were_due_meanwhile() -> None:
     loop = asyncio.get_running_loop()
-    stalls_until = loop.time() + 0.3
+    stalls_until: float | None = None
 
     def answer(transport: asyncio.Transport, data: bytes) -> None:
+        nonlocal stalls_until
+        if stalls_until is None:
+            stalls_until = loop.time() + 0.3
         loop.call_at(max(stalls_until, loop.time()), transport.write, OK)
 
     async with serving(answer) as target:
