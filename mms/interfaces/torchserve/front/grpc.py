@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from mms.settings import Settings
 
 _HEALTHY: Final = "Healthy"
-#: How often it is looked whether a slow client has taken what it was sent, in seconds.
-_LOOK_S: Final = 0.02
 #: In a prediction's `PredictionResponse`.
 _PREDICTION_TAG: Final = 1 << 3 | 2
 
@@ -242,28 +240,24 @@ class _PartsReply(_Reply):
 class _Parts(_Reply):
     """Takes the parts of an answer; a model is asked for more once its client has taken them."""
 
-    __slots__ = ("_owed", "_stream", "_timer")
+    __slots__ = ("_owed", "_stream")
 
     def __init__(self, call: Call, stream: OpenStream) -> None:
         super().__init__(call)
         self._stream = stream
         self._owed = 0
-        self._timer: asyncio.TimerHandle | None = None
+        call.on_taken = self._on_taken
 
     def chunk(self, request: Request, body: Buffer) -> None:
         self._owed += cost_of(body)
         self._call.send(field(_PREDICTION_TAG, body))
-        if self._timer is None:
-            self._look()
+        self._on_taken()
 
-    @faults.ends_connection
-    def _look(self) -> None:
-        self._timer = None
-        if self._call.outgoing and not self._call.is_ended:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
-            return
-        owed, self._owed = self._owed, 0
-        self._stream.taken(owed)
+    def _on_taken(self) -> None:
+        """The client has taken some of what was sent."""
+        if not self._call.outgoing:
+            owed, self._owed = self._owed, 0
+            self._stream.taken(owed)
 
     def abort(self) -> None:
         """End the connection of the call."""
