@@ -145,6 +145,20 @@ def test_a_token_counts_for_its_time_and_until_it_is_made_anew(tmp_path: Path) -
     assert sorted(tmp_path.iterdir()) == [path]
 
 
+def test_a_token_stays_where_the_file_cannot_tell_a_new_one(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    ring = TokenRing(folder / "keys.json", 60)
+    former = tokens_of(folder / "keys.json")
+    folder.rename(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        ring.rotate("management", former["API"])
+    assert ring.find(former["management"]) is not None
+    (tmp_path / "gone").rename(folder)
+    ring.rotate("inference", former["API"])
+    assert tokens_of(folder / "keys.json")["management"] == former["management"]
+
+
 def test_a_file_of_tokens_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="--disable-token-auth"):
         TokenRing(tmp_path / "absent" / "keys.json", 60)

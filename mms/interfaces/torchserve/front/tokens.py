@@ -103,16 +103,23 @@ class TokenRing:
     def rotate(self, kind: str, presented: bytes | None) -> None:
         """Make a new token of a kind, whose former one counts no more. Blocks.
 
-        Raises InvalidToken unless `presented` is the token for that, and BadRequest for another kind.
+        Raises InvalidToken unless `presented` is the token for that, BadRequest for another kind, and OSError where the
+        file cannot be written: then the former token stays.
         """
         if presented is None or not hmac.compare_digest(presented, self._api.encode()):
             raise InvalidToken
         if kind not in _ROLES:
             raise BadRequest("Parameter type must be management or inference.")
         with self._writing:
+            former = self._tokens[kind], self._keys[kind]
             self._renew(kind)
+            try:
+                self._write()
+            except BaseException:
+                # Nobody could learn the new one.
+                self._tokens[kind], self._keys[kind] = former
+                raise
             self._has_changed = True
-            self._write()
 
     def _renew(self, kind: str) -> None:
         now = self._clock()
