@@ -73,6 +73,9 @@ _WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "useVenv": "install_requirements=venv of the registration is the same",
 }
 
+#: Unknown keys that are compared with the known ones. A file may have tens of thousands, for its handler.
+_MOST_COMPARED: Final = 100
+
 
 def read_config_file(text: bytes, name: str) -> dict[str, Any]:
     """Return what the file `name` says; nothing for an empty one. Raises InvalidModelConfig."""
@@ -101,6 +104,7 @@ def read_config_keys(
     `besides`, names that may be there, too, each unknown one is.
     """
     config = ConfigKeys()
+    unknown = 0
     for key, value in said.items():
         known = _KEYS.get(key)
         if known is not None:
@@ -122,9 +126,14 @@ def read_config_keys(
                 f"{key} is TorchServe's and has no effect here: without {_TORCHRUN} a model runs in one process."
             )
         elif key not in _KNOWN and key not in (besides or ()):
-            hint = did_you_mean(str(key), _KNOWN)
+            unknown += 1
+            if unknown > _MOST_COMPARED:
+                continue
+            hint = did_you_mean(key, _KNOWN) if isinstance(key, str) else ""
             if hint or besides is not None:
                 config.problems.append(f"unknown key {brief(key)} has no effect{hint or '.'}")
+    if besides is not None and unknown > _MOST_COMPARED:
+        config.problems.append(f"{unknown - _MOST_COMPARED} more unknown keys have no effect.")
     _read_device_type(said, config)
     _read_workers(said, config)
     return config
@@ -132,7 +141,7 @@ def read_config_keys(
 
 def _read_device_type(said: Mapping[Any, Any], config: ConfigKeys) -> None:
     value = said.get(_DEVICE_TYPE)
-    device = str(value).lower()
+    device = value.lower() if isinstance(value, str) else ""
     if device == "cpu":
         config.values["gpu_ids"] = ()
     elif value is not None and device != "gpu":

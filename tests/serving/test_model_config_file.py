@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import archiver.model_config
+from archiver.model_config import read_config_file, read_config_keys
 from mms.errors import BadRequest, InvalidModel
 from mms.serving import RegisterOptions
 
@@ -155,3 +157,28 @@ async def test_a_gpu_that_is_not_there_is_refused(make_bench: Any, count: int, t
         await bench.host.register(RegisterOptions("m", gpu_ids=(0, 2) if count else (0,)))
     assert text in caught.value.message
     assert not bench.host.registry.all()
+
+
+def test_unknown_keys_by_the_thousand_cost_little_and_are_told_in_few_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[str] = []
+
+    def compare(name: str, known: object) -> str:
+        compared.append(name)
+        return "; did you mean batchSize?"
+
+    monkeypatch.setattr(archiver.model_config, "did_you_mean", compare)
+    said = {f"batchSiz{number}": 1 for number in range(5000)} | {"maxBatchDelay": 7}
+    config = read_config_keys(said, besides=())
+    assert len(compared) == 100
+    assert len(config.problems) == 101
+    assert config.problems[-1] == "4900 more unknown keys have no effect."
+    assert config.values == {"max_batch_delay_ms": 7}
+
+
+@pytest.mark.parametrize("key", ["batchSize", "minWorkers", "deviceType"])
+def test_a_number_of_many_digits_is_told_in_brief(key: str) -> None:
+    text = f"{key}: 0x{'F' * 6000}\n".encode()
+    [problem] = read_config_keys(read_config_file(text, "file")).problems
+    assert key in problem and len(problem) < 300

@@ -89,8 +89,13 @@ def _of_file(archive: FetchedArchive) -> dict[str, Any]:
         if name != CONFIG_NAME:
             logger.warning("The archive has no file %s, which its manifest names.", brief(name))
         return {}
+    # Here, as most archives have no such file.
+    from mms.text.documents import MAX_BYTES
+
     try:
-        return read_config_file(path.read_bytes(), name)
+        with path.open("rb") as file:
+            # No more of one that is too large, which is refused.
+            return read_config_file(file.read(MAX_BYTES + 1), name)
     except InvalidModelConfig as error:
         raise InvalidModel(str(error)) from None
     except OSError as error:
