@@ -53,6 +53,17 @@ def test_a_generator_is_sent_as_it_yields(server: Server, gate: Gate) -> None:
         assert wire.read_reply().text == "next"
 
 
+def test_what_is_made_does_not_wait_for_a_step_that_takes_long(
+    main_server: Server, gate: Gate
+) -> None:
+    order = {"count": 2, "hold until": gate.order["wait for"], "values": ["end"]}
+    with main_server.inference.wire() as wire:
+        wire.send(_request(main_server.shared("stream"), order))
+        wire._read_until(b"1,")
+        gate.open()
+        wire._read_until(b"end")
+
+
 @pytest.mark.edge
 @pytest.mark.parametrize(
     ("accept", "content_type", "body"),

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: A chunk waits no longer than this for others to go out with it, in nanoseconds.
 _HOLD_NS = 200_000
+#: So many quick steps in a row let a stream's next one be taken for quick, too: until then nothing waits for it.
+_QUICK_STEPS = 8
 #: How long streams take turns until the front is listened to, in nanoseconds: a batch waits for so long, or for one
 #: chunk.
 _ROUND_NS = 500_000
@@ -266,11 +268,15 @@ class StreamPump:
             stream.is_in_line = False
             if stream.is_ended or stream.credit <= 0:
                 continue
-            if self._items and now_ns + stream.step_ns - self._items_since_ns > _HOLD_NS:
+            if self._items and (
+                stream.quick_steps < _QUICK_STEPS
+                or now_ns + stream.step_ns - self._items_since_ns > _HOLD_NS
+            ):
                 self._flush()
             self._take_turn(stream)
             ended_ns = _now_ns()
-            stream.step_ns = ended_ns - now_ns
+            stream.step_ns = step_ns = ended_ns - now_ns
+            stream.quick_steps = stream.quick_steps + 1 if step_ns < _HOLD_NS else 0
             now_ns = ended_ns
 
     def _take_turn(self, stream: Stream) -> None:

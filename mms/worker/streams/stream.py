@@ -43,6 +43,8 @@ class Stream:
         self.is_in_line = False
         #: How long the model's code took for the last chunk, in nanoseconds.
         self.step_ns = 0
+        #: How many steps in a row took next to no time.
+        self.quick_steps = 0
 
     def __repr__(self) -> str:
         ended = " ended" if self.is_ended else ""

@@ -32,6 +32,8 @@ def _chunks(order, context, index):
             raise ValueError(order["raise at once"])
         for number in range(order.get("count", 0)):
             yield f"{number},"
+        while "hold until" in order and not os.path.exists(order["hold until"]):
+            time.sleep(0.005)
         yield from order.get("values", ())
         if "touch" in order:
             open(order["touch"], "w").close()
