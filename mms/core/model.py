@@ -328,18 +328,21 @@ class ModelVersion:
         return sends
 
     def _pick(self) -> Worker | None:
-        """Return an idle worker, else the one with the least outstanding work that may be sent ahead."""
+        """Return an idle worker with the fewest streams, else that with the least work that may be sent ahead."""
+        idle: Worker | None = None
         best: Worker | None = None
-        best_load = 0
         draining: Worker | None = None
-        has_active = False
+        best_load, has_active = 0, False
         for worker in self.workers:
             if worker.state is _READY and worker.has_stream_room:
                 has_active = True
                 load = len(worker.in_flight)
                 if not load:
-                    return worker
-                if load < worker.credits and (best is None or load < best_load):
+                    if not worker.streams:
+                        return worker
+                    if idle is None or len(worker.streams) < len(idle.streams):
+                        idle = worker
+                elif load < worker.credits and (best is None or load < best_load):
                     # What is sent ahead may have been begun when the worker ends.
                     if worker.in_flight[-1].requests[0].is_solo or not self.config.has_retry:
                         continue
@@ -353,7 +356,7 @@ class ModelVersion:
         if best is None and not has_active:
             # What was accepted is still served by the last workers on their way out.
             return draining
-        return best
+        return best if idle is None else idle
 
     def has_more_idle_workers(self) -> bool:
         """Return whether more than one worker is ready and runs nothing."""

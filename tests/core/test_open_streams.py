@@ -148,6 +148,22 @@ def test_a_worker_with_as_many_streams_as_it_may_have_is_not_idle() -> None:
     assert bench.model.has_idle_worker
 
 
+def test_requests_go_to_the_worker_that_has_the_fewest_streams() -> None:
+    bench = Bench()
+    other = Worker(1, "W-m-1")
+    other.state, other.ready_at = WorkerState.READY, 1.0
+    bench.model.workers.append(other)
+    for number in (1, 2):
+        bench.open(number)
+    for number in (1, 2, 3):
+        bench.model.enqueue(make_request("m", bench.reply, b"body"))
+        [(worker, batch)] = bench.model.dispatch(10.0)
+        assert worker is (other if number < 3 else bench.worker)
+        [request] = batch.requests
+        bench.model.open_stream(worker, number + 2, request, 10.0, lambda *grant: None)
+        worker.in_flight.clear()
+
+
 def test_a_reply_that_takes_no_parts_gets_them_together_or_an_error_where_they_are_too_many() -> (
     None
 ):
