@@ -130,8 +130,8 @@ async def test_one_client_too_many_is_sent_away(bench: Any) -> None:
     await lines.aclose()
 
 
-async def test_a_client_that_takes_nothing_is_cut_off(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_client_that_takes_nothing_is_cut_off_and_no_error_of_the_server(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("mms.http.web.live_stream._READER_S", 0.1)
     monkeypatch.setattr(model_lines, "_WAKE_S", 0)
@@ -146,6 +146,9 @@ async def test_a_client_that_takes_nothing_is_cut_off(
         say(bench, "m", *["x" * 4000] * 100)
         await asyncio.sleep(0)
     assert not streams._open
+    # The answer's task ends in one of the next turns; what it raises would be logged then.
+    assert (await bench.call("GET", "/logs?lines=1"))[0] == 200
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_a_follower_hears_something_while_other_models_alone_say_much(

@@ -116,8 +116,10 @@ class LiveStreams:
         self._open.add(stream)
         try:
             await response.prepare(request)
-            yield stream, response
-            await response.write_eof()
+            # Clients go as they please: that is no error of the server's, and nothing for its log.
+            with contextlib.suppress(ConnectionError):
+                yield stream, response
+                await response.write_eof()
         finally:
             self._open.discard(stream)
 
