@@ -9,6 +9,8 @@ from mms.client.answer import ServerRefused
 
 #: Of a line or an event; a server that sends more without an end is none of ours.
 _MOST_BYTES: Final = 64 * 1024 * 1024
+#: What a line of an event costs besides its text.
+_LINE_BYTES: Final = 8
 NDJSON: Final = "application/x-ndjson"
 EVENT_STREAM: Final = "text/event-stream"
 
@@ -22,8 +24,10 @@ class LineReader:
     def feed(self, data: bytes) -> list[bytes]:
         """Return the lines that are whole now, without their ends. Raises ServerRefused for one that never ends."""
         self._rest += data
-        *lines, rest = bytes(self._rest).split(b"\n") if b"\n" in data else [bytes(self._rest)]
-        if lines:
+        lines: list[bytes] = []
+        # What is left is not copied for each part of a long line.
+        if b"\n" in data:
+            *lines, rest = bytes(self._rest).split(b"\n")
             self._rest = bytearray(rest)
         if len(self._rest) > _MOST_BYTES:
             raise ServerRefused(f"the answer has a line of more than {_MOST_BYTES} bytes")
@@ -60,7 +64,8 @@ class EventReader:
         value = value.removeprefix(" ")
         if field == "data":
             self._data.append(value)
-            self._bytes += len(value)
+            # Each costs something, also an empty one.
+            self._bytes += len(value) + _LINE_BYTES
             if self._bytes > _MOST_BYTES:
                 raise ServerRefused(f"the answer has an event of more than {_MOST_BYTES} bytes")
         elif field == "event":

@@ -177,13 +177,12 @@ class ModelLines:
 
     def newest(self, model: str | None, most: int) -> list[ModelLine]:
         """Return the newest lines of a model, or of all, in the order of time."""
-        found = list(
-            heapq.merge(
-                *(islice(reversed(t.lines), most) for t in self._of(model)),
-                key=lambda line: -line.number,
-            )
+        # No more than these of all that are kept: it runs on the event loop.
+        found = heapq.merge(
+            *(islice(reversed(t.lines), most) for t in self._of(model)),
+            key=lambda line: -line.number,
         )
-        return found[:most][::-1]
+        return list(islice(found, most))[::-1]
 
     def after(self, model: str | None, number: int, most: int) -> tuple[list[ModelLine], bool]:
         """Return the first lines after one, in the order of time, and whether some between are not kept any more."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -113,3 +116,22 @@ def test_what_the_server_says_of_a_model_is_among_its_lines() -> None:
         logger.setLevel(level)
     assert texts(lines)[-2:] == ["two", "lines"]
     assert {line.stream for line in lines.newest("a", 9)} == {"server"}
+
+
+def test_the_newest_lines_are_found_without_a_look_at_all_that_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = ModelLines()
+    for model in range(100):
+        add(lines, f"m{model}", *"abcdefghij")
+    looked_at = []
+    merge = heapq.merge
+
+    def counted(*parts: Any, **options: Any) -> Iterator[Any]:
+        for line in merge(*parts, **options):
+            looked_at.append(line)
+            yield line
+
+    monkeypatch.setattr(heapq, "merge", counted)
+    assert texts(lines, most=5) == ["f", "g", "h", "i", "j"]
+    assert len(looked_at) == 5
