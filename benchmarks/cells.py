@@ -106,6 +106,20 @@ def _bodies() -> list[Cell]:
     return cells
 
 
+def _idle() -> list[Cell]:
+    return [
+        Cell(
+            f"idle-b{batch_size}",
+            "10,000 connections",
+            f"batch {batch_size}, 100 connections, 9,900 idle ones besides",
+            Deployment(batch_size=batch_size),
+            Load(100, idle_connections=9_900),
+            FAST,
+        )
+        for batch_size in (1, 32)
+    ]
+
+
 def _two_workers() -> list[Cell]:
     return [
         _load_cell(
@@ -235,7 +249,7 @@ def _open_inference() -> list[Cell]:
                     f"open inference {label}",
                     title,
                     Deployment(work=work, workers=2),
-                    Load(connections, size, transport),
+                    Load(connections, size, transport, least_s=4 if size >= MIB else 0),
                     peers,
                 )
             )
@@ -344,6 +358,7 @@ def all_cells() -> list[Cell]:
         *_connections(32),
         *_two_workers(),
         *_bodies(),
+        *_idle(),
         *_handler_times(),
         *_digits(),
         *_seldon(),

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from benchmarks import gate, real_models
 from benchmarks.cells import GOALS_PATTERN, QUICK, Cell, all_cells, select_cells
-from benchmarks.display import Display
+from benchmarks.display import Display, comparison
+from benchmarks.idle_connections import missing_descriptors
 from benchmarks.load import generator_version, missing_generator
 from benchmarks.machine import checkout_version, describe_machine
 from benchmarks.peers import Peer, all_peers
@@ -116,7 +117,9 @@ def main(
     started_at = datetime.datetime.now(datetime.timezone.utc)
     records = Records(RUNS / (run_name or started_at.strftime("%Y-%m-%d-%H%M%S")))
     if not report_only:
-        if (complaint := missing_generator()) is not None:
+        idle = max(cell.load.idle_connections + cell.load.connections for cell in chosen_cells)
+        complaint = missing_generator() or missing_descriptors(idle)
+        if complaint is not None:
             raise click.ClickException(complaint)
         try:
             with sole_run(BENCH):
@@ -136,6 +139,8 @@ def main(
             return
     target = output or (DOCS / _PAGE if is_whole else records.folder / _PAGE)
     write_report(records, {**all_peers(), **chosen_peers}, target)
+    for line in comparison(records, chosen_cells, chosen_peers):
+        console.print(line, markup=False)
     console.print(f"figures: {records.folder}\npage: {target}")
 
 

@@ -78,6 +78,10 @@ class Load:
     connections: int = 64
     body_bytes: int = 1024
     transport: Literal["http", "grpc"] = "http"
+    # Open besides, each after one request.
+    idle_connections: int = 0
+    # A turn takes as long at the least: where the first answers come late, a shorter one would count few or none.
+    least_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.cells import GOALS_MS, Cell
+from benchmarks.goals import OWN, against
 from benchmarks.peers import Peer
-from benchmarks.records import Visit
+from benchmarks.records import Records, Visit
+
+_COMPARED = (("throughput", "requests_per_s"), ("p50", "p50_ms"), ("p99", "p99_ms"))
 
 
 class Display:
@@ -60,6 +64,21 @@ class Display:
             self._console.print(f"{head} {visit.problem}", style="red", markup=False)
         else:
             self._console.print(f"{head} {one_line(visit.values)}", markup=False, highlight=False)
+
+
+def comparison(records: Records, cells: Iterable[Cell], peers: Mapping[str, Peer]) -> list[str]:
+    """Return a line for each cell under load and server: ours divided by it, by the medians of the rounds."""
+    lines = []
+    for cell in cells:
+        for name, peer in peers.items():
+            ratios = [
+                f"{word} {value:.2f} x"
+                for word, figure in _COMPARED
+                if name != OWN and (value := against(cell.name, figure, name)(records)) is not None
+            ]
+            if ratios:
+                lines.append(f"{cell.name}, ours against {peer.title}: {', '.join(ratios)}")
+    return lines
 
 
 def one_line(values: dict[str, float]) -> str:

@@ -91,10 +91,11 @@ def _ratio(ours: Summary | None, theirs: Summary | None) -> float | None:
 
 
 def _goals() -> list[Goal]:
-    rate, p50 = "requests_per_s", "p50_ms"
+    rate, p50, p99 = "requests_per_s", "p50_ms", "p99_ms"
     many = "throughput at 1,000 connections against 64"
     goals = [
-        Goal("b32-c64", "throughput against mosec", against("b32-c64", rate, "mosec"), 1.5, 2.0),
+        Goal("b32-c64", "throughput against mosec", against("b32-c64", rate, "mosec"), 1.7, 2.0),
+        Goal("b32-c64", "p99 against mosec", against("b32-c64", p99, "mosec"), 1.0, None, False),
         Goal("b32-c64", "throughput against AWS MMS", against("b32-c64", rate, "mms"), 3.5),
         Goal(
             "b32-c64",
@@ -102,10 +103,12 @@ def _goals() -> list[Goal]:
             against("b32-c64", rate, "triton"),
             2.5,
         ),
-        Goal("b1-c64", "throughput against mosec", against("b1-c64", rate, "mosec"), 3.0, 5.0),
+        Goal("b1-c64", "throughput against mosec", against("b1-c64", rate, "mosec"), 4.0, 5.0),
+        Goal("b1-c64", "p99 against mosec", against("b1-c64", p99, "mosec"), 0.5, None, False),
         Goal("b1-c64", "throughput against AWS MMS", against("b1-c64", rate, "mms"), 6.0),
         Goal("b1-w2", "throughput against mosec", against("b1-w2", rate, "mosec"), 2.0, 2.7),
-        Goal("b1-c1", "p50 against mosec", against("b1-c1", p50, "mosec"), 1.0, 0.8, False),
+        Goal("b1-c1", "p50 against mosec", against("b1-c1", p50, "mosec"), 0.85, 0.8, False),
+        Goal("b1-c1", "p99 against mosec", against("b1-c1", p99, "mosec"), 1.2, None, False),
         Goal("b32-c1", "p50 against batch 1", between("b32-c1", "b1-c1", p50), 1.1, 1.0, False),
         Goal(
             "b32-c1",
@@ -115,12 +118,18 @@ def _goals() -> list[Goal]:
         ),
         Goal("b1-c1000", many, between("b1-c1000", "b1-c64", rate), 0.9),
         Goal("b32-c1000", many, between("b32-c1000", "b32-c64", rate), 0.9),
+        Goal("b32-c1000", "throughput against mosec", against("b32-c1000", rate, "mosec"), 1.5),
+        Goal(
+            "b32-c1000", "p99 against mosec", against("b32-c1000", p99, "mosec"), 1.2, None, False
+        ),
         Goal("b1-c1000", "errors", most("b1-c1000", "errors"), 0, None, False, ""),
         Goal("b32-c1000", "errors", most("b32-c1000", "errors"), 0, None, False, ""),
         Goal(
             "body-1MiB", "throughput against mosec", against("body-1MiB", rate, "mosec"), 1.0, 1.5
         ),
-        Goal("b32-c64", "p99 against p50", within("b32-c64", "p99_ms", p50), 2.5, 2.0, False),
+        Goal("body-8MiB", "throughput against mosec", against("body-8MiB", rate, "mosec"), 1.0),
+        Goal("b1-c64", "p99 against p50", within("b1-c64", p99, p50), 2.5, 2.0, False),
+        Goal("b32-c64", "p99 against p50", within("b32-c64", p99, p50), 2.5, 2.0, False),
         Goal("start", "AWS MMS's start-up against ours", _start_ratio, 1.5, 2.5),
         Goal(
             "start",
@@ -174,10 +183,27 @@ def _goals() -> list[Goal]:
         cell, other = f"mlrun-ensemble-{duration_ms}ms", f"mlrun-child-{duration_ms}ms"
         text = "latency of an ensemble of three against its slowest model alone"
         goals.append(Goal(cell, text, between(cell, other, p50), 1.6, None, False))
-    for batch_size in (1, 32):
+    for batch_size, least in ((1, 0.85), (32, 0.92)):
         on, off = f"b{batch_size}-c64", f"b{batch_size}-quiet"
         text = "throughput with logs and metrics against without"
-        goals.append(Goal(on, text, between(on, off, rate), 0.85))
+        goals.append(Goal(on, text, between(on, off, rate), least))
+        idle = f"idle-b{batch_size}"
+        goals.append(Goal(idle, "throughput against mosec", against(idle, rate, "mosec"), 1.0))
+        goals.append(Goal(idle, "errors", most(idle, "errors"), 0, None, False, ""))
+    return goals + _tensor_goals()
+
+
+def _tensor_goals() -> list[Goal]:
+    goals = []
+    for name in ("json-1x64", "binary-1x64", "binary-4MiB", "grpc-1x64"):
+        for connections in (1, 64):
+            cell = f"oip-{name}-c{connections}"
+            text = "throughput against Triton's Python backend"
+            goals.append(Goal(cell, text, against(cell, "requests_per_s", "triton"), 1.5))
+            # MLServer has no binary form over REST.
+            if not name.startswith("binary"):
+                text = "throughput against MLServer"
+                goals.append(Goal(cell, text, against(cell, "requests_per_s", "mlserver"), 5))
     return goals
 
 

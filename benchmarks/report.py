@@ -227,7 +227,8 @@ the machine with the load generator.
 
 Equal for all, where a server has such a setting: a queue of {QUEUE_CAPACITY:,} requests, bodies up to {limit} MiB, no request
 dropped for its age within a minute, batch delay 5 ms. Otherwise defaults: ours writes its access log and metrics.
-Bodies are 1 KiB where nothing else is said. "Spread" is highest less lowest round, as a share of the median. "Processor
+Bodies are 1 KiB where nothing else is said. Idle connections have had one answer each before a turn; one that the
+server closes is an error. "Spread" is highest less lowest round, as a share of the median. "Processor
 µs" is the processor time of all the server's processes for one request, for ours front + worker. "First answer" counts
 from the command to the first right answer, with the model registered by API where the server has one. PSS counts
 shared pages once.

@@ -12,6 +12,7 @@ import psutil
 from benchmarks import grpc_load
 from benchmarks.cells import MILLION, Cell
 from benchmarks.deployment import PeerRequest
+from benchmarks.idle_connections import idle_connections
 from benchmarks.load import Figures, drive
 from benchmarks.machine import foreign_cores, memory_mib, read_usage
 from benchmarks.seldon_requests import grpc_call
@@ -41,17 +42,21 @@ class NotMeasured(Exception):
 
 def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) -> dict[str, float]:
     """Check, warm up, measure, check. The server has to be running."""
-    request = server.peer.request(cell.deployment, cell.load.body_bytes)
+    load = cell.load
+    request = server.peer.request(cell.deployment, load.body_bytes)
     check(server, request)
     warm_up_s = timing.first_warm_up_s if is_first else timing.warm_up_s
-    _drive(server, cell, request, warm_up_s)
-    with with_usage(server) as usage:
-        figures = _drive(server, cell, request, timing.duration_s)
+    with idle_connections(server.site.port, request, load.idle_connections) as idle:
+        _drive(server, cell, request, warm_up_s)
+        with with_usage(server) as usage:
+            figures = _drive(server, cell, request, max(timing.duration_s, load.least_s))
+        lost = idle.lost()
     if figures.requests == 0:
         title = server.peer.title
         raise NotMeasured(f"{title} answered no request in {usage.wall_s:.0f} s of load")
     check(server, request)
     values = figure_values(figures)
+    values["errors"] += lost
     values["foreign_cores"] = usage.foreign_cores
     return {**values, **processor_us(usage, figures.requests)}
 
