@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import joblib
 import jsonschema
 import pytest
 import yaml
-from sklearn.linear_model import LinearRegression
 from support.processes import free_port
 
 from cli.serving import curl, serving
@@ -69,6 +67,10 @@ def test_the_runtime_serves_the_mounted_model_to_clients_of_both_protocols(folde
     runs = container("cluster-serving-runtime.yaml")
     models = folder / "models"
     models.mkdir()
+    # Not above: each of pytest's processes collects this file, and importing them takes a second.
+    import joblib
+    from sklearn.linear_model import LinearRegression
+
     joblib.dump(LinearRegression().fit([[0, 0], [1, 1]], [0, 2]), models / "model.joblib")
     command = [*runs["command"], *runs["args"]]
     assert command[:3] == ["mms", "serve", "/mnt/models"]

@@ -62,7 +62,9 @@ def test_the_base_class_loads_nothing_that_takes_time() -> None:
     loaded = run(script).split()
     assert "mms.interfaces.mlrun.model.model_server" in loaded
     assert [name for name in loaded if name.partition(".")[0] not in ("mlrun", "mms")] == []
-    assert len(loaded) < 30, loaded
+    # The table of interfaces reads one small file of each, in a package.
+    interfaces = [n for n in loaded if n.count(".") == 3 and n.endswith(".interface")]
+    assert len(loaded) - 2 * len(interfaces) < 20, loaded
 
 
 #: As classes and scripts import it.
