@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -346,8 +347,13 @@ def all_files() -> dict[str, Path]:
 FILES = all_files()
 
 
-def imports_of(module: str) -> Iterator[Import]:
+@functools.cache
+def imports_of(module: str) -> tuple[Import, ...]:
     """Every import of a file, those in functions and under TYPE_CHECKING included."""
+    return tuple(_read_imports(module))
+
+
+def _read_imports(module: str) -> Iterator[Import]:
     file = FILES[module]
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     tree = ast.parse(file.read_text(encoding="utf-8"))
