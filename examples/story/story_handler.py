@@ -31,8 +31,11 @@ class StoryWriter:
     def story(self, index: int, item: dict[str, object]) -> Iterator[str] | str:
         """Return a stream of words, or what is wrong with the request."""
         order = item.get("body")
-        prompt = order.get("prompt", "") if isinstance(order, dict) else order
-        count = order.get("words", _WORDS) if isinstance(order, dict) else _WORDS
+        prompt, count = order, _WORDS
+        if isinstance(order, dict):
+            # As its own clients and those of OpenAI's API say it.
+            prompt = order.get("prompt", last_message(order))
+            count = order.get("words", order.get("max_tokens") or _WORDS)
         if isinstance(prompt, (bytes, bytearray)):
             prompt = bytes(prompt).decode("utf-8", "replace")
         if (
@@ -59,3 +62,11 @@ class StoryWriter:
             word = dice.choice(followers)
             pair = (pair[1], word)
             yield word if word in ".," else f" {word}"
+
+
+def last_message(order: dict[str, object]) -> object:
+    """Return what was said last in a chat; nothing where the request is none."""
+    match order.get("messages"):
+        case [*_, {"content": said}]:
+            return said
+    return ""

@@ -20,6 +20,7 @@ from mms.http.apis.management import ManagementApi
 from mms.http.apis.management_operations import METRICS
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.apis.model_logs import ModelLogApi
+from mms.http.apis.openai import OpenAiApi
 from mms.http.apis.plugin_loading import find_endpoints
 from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.apis.sagemaker import ExecutionParameters, SageMakerPing
@@ -112,6 +113,7 @@ class HttpApis:
         )
         self.health = HealthApi(host)
         self.inference = InferenceApi(host, asker, is_strict_ping=settings.strict_ping)
+        self.openai = OpenAiApi(host, asker, max_response_bytes=settings.max_response_size)
         self.interfaces = interface_apis(settings, host, asker)
         if access is not None and access.guard is not None:
             for interface in self.interfaces.values():
@@ -199,6 +201,8 @@ class HttpApis:
             for interface in self.interfaces.values():
                 routes += interface.management_routes()
         routes += metrics
+        if has_inference:
+            routes += self.openai.routes()
         for interface in interfaces:
             routes += interface.shared_routes()
         for interface in interfaces:

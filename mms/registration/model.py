@@ -242,6 +242,16 @@ class ModelParameters(Options):
         shown=Shown("gpuIds", is_of_model=True),
         scope=WORKERS,
     )
+    openai: bool | None = parameter(
+        "openai",
+        TRUTH,
+        "Whether the model answers chats and completions of OpenAI's clients.",
+        "See [clients of OpenAI's API](streaming.md#openais-clients).",
+        default="false",
+        keys=(Key("openai"),),
+        is_new=True,
+        shown=Shown("openai", unless=False),
+    )
     initial_workers: int | None = parameter(
         "initial_workers",
         whole(),

@@ -33,3 +33,13 @@ def test_a_wrong_order_is_told_what_would_be_right(server: ExampleServer) -> Non
     reply = server.predict("story", b'{"words": 0}', "application/json")
     assert reply.status == 400
     assert b"1 to 2000" in reply.body
+
+
+def test_a_client_of_openais_api_gets_the_same_words(server: ExampleServer) -> None:
+    asked = {"model": "story", "max_tokens": 12}
+    text = server.post_json("/v1/completions", {**asked, "prompt": "Once upon"})
+    messages = [{"role": "user", "content": "Once upon"}]
+    told = server.post_json("/v1/chat/completions", {**asked, "messages": messages})
+    message = told["choices"][0]["message"]
+    assert message == {"role": "assistant", "content": text["choices"][0]["text"]}
+    assert message["content"].startswith(" a time")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from mms.core.request import Buffer, Reply, Request
 from mms.core.streams.open_stream import OpenStream
 from mms.errors import ServerError, WorkerFailure
@@ -29,6 +31,22 @@ def begin_stream(
     return not request.is_done
 
 
+class Parts(Protocol):
+    """Chunks of a stream, as they become one body."""
+
+    def append(self, body: Buffer, /) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def whole(self) -> Buffer:
+        """Return the body."""
+
+
+class _Chunks(list[Buffer]):
+    def whole(self) -> Buffer:
+        return b"".join(self)
+
+
 class CollectedReply:
     """Puts the chunks of a stream together, for clients that get one answer."""
 
@@ -38,14 +56,18 @@ class CollectedReply:
         head: tuple[int, bytes, bytes],
         stream: OpenStream,
         max_bytes: int,
+        parts: Parts | None = None,
     ) -> None:
-        """`head`: status, reason phrase and header lines. `max_bytes`: of the whole answer."""
+        """`head`: status, reason phrase and header lines. `max_bytes`: of all chunks.
+
+        `parts`: makes the body of them; None: it is what they are one behind the other.
+        """
         self._reply = reply
         self._head = head
         self._stream = stream
         self._max_bytes = max_bytes
         self._size = 0
-        self._chunks: list[Buffer] = []
+        self._chunks: Parts = _Chunks() if parts is None else parts
 
     def chunk(self, request: Request, body: Buffer) -> None:
         self._size += len(body)
@@ -62,7 +84,7 @@ class CollectedReply:
         self._stream.taken(cost_of(body))
 
     def end(self, request: Request) -> None:
-        self._reply.answer(request, *self._head, b"".join(self._chunks))
+        self._reply.answer(request, *self._head, self._chunks.whole())
 
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
 from mms.core import Request
-from mms.core.request import Buffer
+from mms.core.request import Buffer, Reply
 from mms.core.request_options import (
     DEFAULT_OPTIONS,
     RequestOptions,
@@ -19,6 +19,7 @@ from mms.core.request_options import (
 from mms.errors import MethodNotAllowed, ServerError
 from mms.http.lane.head import LaneRoute
 from mms.http.routing.paths import check_query
+from mms.http.streams.form import StreamForm
 from mms.http.streams.web import WebStream
 from mms.http.web.request import content_type_of, header_block, read_body, state_of
 from mms.http.web.response import error_response, respond
@@ -28,11 +29,20 @@ if TYPE_CHECKING:
     from mms.serving import ModelHost
 
 
+class WaitedReply(Reply, Protocol):
+    """A reply whose route waits for it."""
+
+    @property
+    def done(self) -> asyncio.Future[web.StreamResponse | WebStream]: ...
+
+
 class FutureReply:
     """The reply of a request whose route waits for it."""
 
-    def __init__(self, asked_by: web.Request) -> None:
+    def __init__(self, asked_by: web.Request, form: StreamForm | None = None) -> None:
+        """`form`: of an answer in parts; None for the one that the client asks for."""
         self._asked_by = asked_by
+        self._form = form
         self.done: asyncio.Future[web.StreamResponse | WebStream] = (
             asyncio.get_running_loop().create_future()
         )
@@ -46,7 +56,7 @@ class FutureReply:
     def open_stream(
         self, request: Request, status: int, phrase: bytes, headers: bytes, stream: OpenStream
     ) -> WebStream:
-        parts = WebStream(self._asked_by, (status, phrase, headers), stream)
+        parts = WebStream(self._asked_by, (status, phrase, headers), stream, self._form)
         if not self.done.done():
             self.done.set_result(parts)
         return parts
@@ -73,11 +83,18 @@ class ModelAsker:
         return await read_body(request, self._max_body_bytes, self._body_timeout_s)
 
     async def ask(
-        self, request: web.Request, route: LaneRoute, body: bytes | bytearray | None = None
+        self,
+        request: web.Request,
+        route: LaneRoute,
+        body: bytes | bytearray | None = None,
+        *,
+        content_type: bytes | None = None,
+        reply: WaitedReply | None = None,
     ) -> web.StreamResponse:
         """Return the model's response. Raises the errors of the front.
 
-        `body`: where it was read already.
+        `body`: where it was read already. `content_type`: what the handler is told; None: what the client says.
+        `reply`: makes the response of the answer; None: it is the answer.
         """
         state = state_of(request)
         self._host.check_model(route.model, route.version)
@@ -96,13 +113,14 @@ class ModelAsker:
             found = route.body_options(header_block(request), body)
             more = found if isinstance(found, RequestOptions) else await found
         received_at = state.received_at
-        reply = FutureReply(request)
+        if reply is None:
+            reply = FutureReply(request)
         asked = Request(
             id=state.id,
             name=route.model,
             version=route.version,
             passes_query=route.passes_query,
-            content_type=content_type_of(request),
+            content_type=content_type_of(request) if content_type is None else content_type,
             query=state.query,
             headers=header_block(request),
             body=body,

@@ -26,6 +26,11 @@ _TYPE_OF: Final = re.compile(rb"(?im)^content-type:[ \t]*([^;\r ]*)")
 _NO_QUALITY: Final = re.compile(r";\s*q=0(?:\.0*)?\s*(?:;|$)")
 
 
+def without_type(headers: bytes) -> bytes:
+    """Return finished header lines without the content type."""
+    return _TYPE_LINE.sub(b"", headers)
+
+
 class StreamForm:
     """Chunks as the handler gave them."""
 
@@ -38,7 +43,7 @@ class StreamForm:
             return headers
         # What stands between is to hand each part on at once.
         own = b"content-type: %b\r\nx-accel-buffering: no\r\n" % self.content_type
-        return _TYPE_LINE.sub(b"", headers) + own
+        return without_type(headers) + own
 
     def chunk(self, body: Buffer) -> bytes:
         """Return what is sent of a chunk."""
@@ -47,6 +52,13 @@ class StreamForm:
     def error(self, error: ServerError) -> bytes | None:
         """Return what tells the client that no more comes; None: only the end of its connection does."""
         return None
+
+    def end(self, *, is_cut: bool) -> bytes:
+        """Return what is sent behind the last chunk of a stream that has not failed. The lane's forms have nothing.
+
+        `is_cut`: its deadline has ended it.
+        """
+        return b""
 
 
 class EventForm(StreamForm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import BODILESS_STATUSES
-from mms.http.streams.form import KEEP_ALIVE, KEEP_ALIVE_S, form_of
+from mms.http.streams.form import KEEP_ALIVE, KEEP_ALIVE_S, StreamForm, form_of
 from mms.http.streams.reset import break_off
 from mms.http.web.request import state_of
 from mms.http.web.response import respond, stream_response
@@ -30,18 +31,24 @@ class WebStream:
     """Takes the parts of an answer, which its route sends as fast as the client takes them."""
 
     def __init__(
-        self, asked_by: web.Request, head: tuple[int, bytes, bytes], stream: OpenStream
+        self,
+        asked_by: web.Request,
+        head: tuple[int, bytes, bytes],
+        stream: OpenStream,
+        form: StreamForm | None = None,
     ) -> None:
+        """`form`: None for the one that the client asks for."""
         self._asked_by = asked_by
         self._head = head
         self._stream = stream
         accepts = [
             value.encode("latin-1", "replace") for value in asked_by.headers.getall("Accept", ())
         ]
-        self._form = form_of(accepts, head[2])
+        self._form = form_of(accepts, head[2]) if form is None else form
         self._parts: deque[Buffer] = deque()
         self._error: ServerError | None = None
         self._is_ended = False
+        self._is_cut = False
         self._is_given_up = False
         self._has_news = asyncio.Event()
 
@@ -52,6 +59,7 @@ class WebStream:
         self._has_news.set()
 
     def end(self, request: Request) -> None:
+        self._is_cut = bool(request.deadline) and time.monotonic() >= request.deadline
         self._is_ended = True
         self._has_news.set()
 
@@ -95,6 +103,9 @@ class WebStream:
             if told is None:
                 break_off(asked_by)
                 return response
+        else:
+            told = self._form.end(is_cut=self._is_cut)
+        if told:
             await response.write(told)
         await response.write_eof()
         return response

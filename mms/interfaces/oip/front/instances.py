@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,7 @@ class InstanceRoutes:
         self._asker = asker
         self._dialects = dialects
         self._mark = mark
+        self._started_at = int(time.time())
 
     def __repr__(self) -> str:
         return f"<InstanceRoutes of {self._host!r}>"
@@ -131,8 +133,24 @@ class InstanceRoutes:
     # What there is
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        names = {served.name for served in self._host.registry.all()}
-        return _respond({"models": sorted(names)})
+        models = self._host.registry.all()
+        # The clients of OpenAI's API ask by the same path, and read members of their own.
+        of_openai = sorted({served.name for served in models if served.effective.openai})
+        return _respond(
+            {
+                "models": sorted({served.name for served in models}),
+                "object": "list",
+                "data": [self._for_openai(name) for name in of_openai],
+            }
+        )
+
+    def _for_openai(self, name: str) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._started_at,
+            "owned_by": "multi-model-server",
+        }
 
     async def _ready(self, request: web.Request) -> web.StreamResponse:
         values = state_of(request).match.values
@@ -143,7 +161,8 @@ class InstanceRoutes:
             # The reasons name models.
             reasons = " ".join(problems) if state_of(request).is_trusted else "not ready"
             raise ServiceUnavailable(reasons)
-        return _respond({"name": served.name, "ready": True})
+        more = self._for_openai(served.name) if served.effective.openai else {}
+        return _respond({"name": served.name, "ready": True, **more})
 
 
 def _asked(values: Mapping[str, str]) -> tuple[str, str | None, str] | None:
