@@ -42,9 +42,18 @@ class Parts(Protocol):
         """Return the body."""
 
 
-class _Chunks(list[Buffer]):
+class _Chunks:
+    def __init__(self) -> None:
+        self._chunks: list[Buffer] = []
+
+    def append(self, body: Buffer, /) -> None:
+        self._chunks.append(body)
+
+    def clear(self) -> None:
+        self._chunks.clear()
+
     def whole(self) -> Buffer:
-        return b"".join(self)
+        return b"".join(self._chunks)
 
 
 class CollectedReply:

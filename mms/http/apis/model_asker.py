@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from mms.core import Request
-from mms.core.request import Buffer, Reply
+from mms.core.request import Buffer
 from mms.core.request_options import (
     DEFAULT_OPTIONS,
     RequestOptions,
@@ -29,8 +29,16 @@ if TYPE_CHECKING:
     from mms.serving import ModelHost
 
 
-class WaitedReply(Reply, Protocol):
-    """A reply whose route waits for it."""
+class WaitedReply(Protocol):
+    """A reply whose route waits for it: a `Reply`, whose class is compiled and has no subclasses here."""
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None: ...
+
+    def fail(self, request: Request, error: ServerError) -> None: ...
+
+    def give_up(self) -> None: ...
 
     @property
     def done(self) -> asyncio.Future[web.StreamResponse | WebStream]: ...

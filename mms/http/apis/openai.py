@@ -18,12 +18,14 @@ from mms.http.openai.reply import CompletionReply
 from mms.http.routing import INFERENCE_ROLE, Route
 from mms.http.routing.operation import JSON, OBJECT, TEXT, Operation, answer, object_of
 from mms.http.web.request import state_of
+from mms.interfaces import INTERFACES
 from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
     from mms.serving.served.served_model import ServedModel
 
+_WITH_ROOTS: Final = frozenset(each.name for each in INTERFACES if each.has_v2_dialect)
 _CHAT: Final = "/v1/chat/completions"
 _COMPLETIONS: Final = "/v1/completions"
 
@@ -36,7 +38,7 @@ class OpenAiApi:
         self._asker = asker
         self._max_response_bytes = max_response_bytes
         self._generation = -1
-        self._has_models = False
+        self._has_paths = True
 
     def __repr__(self) -> str:
         return f"<OpenAiApi of {self._host!r}>"
@@ -56,12 +58,15 @@ class OpenAiApi:
         ]
 
     def _applies(self, method: str) -> bool:
-        # Graphs that have the root read whole paths, where no model asks for these.
+        # Graphs that have the root read whole paths, unless a model asks for these.
         registry = self._host.registry
         if self._generation != registry.generation:
             self._generation = registry.generation
-            self._has_models = any(served.effective.openai for served in registry.all())
-        return self._has_models
+            models = registry.all()
+            self._has_paths = any(served.effective.openai for served in models) or not any(
+                served.interface in _WITH_ROOTS for served in models
+            )
+        return self._has_paths
 
     async def _complete(self, is_chat: bool, request: web.Request) -> web.StreamResponse:
         body = await self._asker.read_body(request)
