@@ -143,9 +143,7 @@ def test_a_version_of_a_model_without_versions_is_404(server: Server, model: str
     error_of(server.inference.post_json(path, {"inputs": [tensor()]}), 404)
 
 
-@pytest.mark.parametrize(
-    "path", ["/v2/trace/setting", "/v2/logging", "/v2/systemsharedmemory/status"]
-)
+@pytest.mark.parametrize("path", ["/v2/trace/setting", "/v2/logging"])
 def test_settings_of_a_server_are_refused_by_name(server: Server, path: str) -> None:
     assert "does not have" in error_of(server.inference.post_json(path, {}), 501)
 

@@ -138,7 +138,6 @@ PREDICTION_FAILURES = [
     ({"return": "dict"}, 503, "Invalid model predict output"),
     ({"return": "str"}, 503, "Invalid model predict output"),
     ({"return": "none"}, 503, "Invalid model predict output"),
-    ({"return": "generator"}, 503, "Invalid model predict output"),
     ({"return": "empty list"}, 503, "number of batch response mismatched"),
     ({"return": "two"}, 503, "number of batch response mismatched"),
     ({"element": "object"}, 503, "Unsupported model output data type."),

@@ -17,8 +17,9 @@ from support.waiting import eventually
 from .page import PAGES, Block, blocks_of, name_of
 from .script import PageRun
 
-#: Blocks that no run tries. More of them need a better reason than that they fail.
-MAX_NOT_RUN = 10
+#: Blocks that no run tries, beside those that need another machine. More need a better reason than that they fail.
+MAX_NOT_RUN = 6
+OTHER_MACHINES = {"needs Docker", "needs Kubernetes", "needs root and systemd"}
 
 
 @pytest.fixture
@@ -76,4 +77,5 @@ def test_what_is_left_out_says_why_and_is_little() -> None:
     assert [f"{at} {block.marks}" for at, block in blocks if block.marks.keys() - known] == []
     not_run = [(at, block) for at, block in blocks if "not run" in block.marks]
     assert [at for at, block in not_run if len(block.marks["not run"]) < 10] == []
-    assert len(not_run) <= MAX_NOT_RUN
+    here = [at for at, block in not_run if block.marks["not run"] not in OTHER_MACHINES]
+    assert len(here) <= MAX_NOT_RUN, here

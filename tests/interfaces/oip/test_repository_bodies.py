@@ -26,7 +26,7 @@ def routes_of(body: bytes, *, is_on: bool) -> Any:
     host: Any = None
     repository = ModelRepository(host, Address("http", "127.0.0.1", 8080), is_on=is_on)
     registry: Any = Registry()
-    memory = SharedMemory(registry, is_on=is_on)
+    memory = SharedMemory(registry, is_on=is_on, most_bytes=1 << 20)
     return ExtensionRoutes(host, asker, repository, memory, lambda answer: answer)  # type: ignore[arg-type]  # no answer is made
 
 
