@@ -117,7 +117,9 @@ def main(
     started_at = datetime.datetime.now(datetime.timezone.utc)
     records = Records(RUNS / (run_name or started_at.strftime("%Y-%m-%d-%H%M%S")))
     if not report_only:
-        idle = max(cell.load.idle_connections + cell.load.connections for cell in chosen_cells)
+        idle = max(
+            (cell.load.idle_connections + cell.load.connections for cell in chosen_cells), default=0
+        )
         complaint = missing_generator() or missing_descriptors(idle)
         if complaint is not None:
             raise click.ClickException(complaint)
