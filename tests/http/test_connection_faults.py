@@ -182,6 +182,10 @@ def _answer_later(request: Request) -> None:
     loop.call_later(delay_s, answer)
 
 
+#: On a machine that stands still for a moment, connections may be taken for idle before what they send is read.
+_DAYS = 3
+
+
 class Day:
     """What clients do in the course of a day, each on a connection of its own."""
 
@@ -337,7 +341,10 @@ class Scene:
             replacement = faults.ends_connection(replacement)
         before = sum(faults.counts().values())
         monkeypatch.setattr(row.owner, row.name, replacement)
-        await asyncio.wait_for(day.pass_by(), _LIMIT_S)
+        for _ in range(_DAYS):
+            await asyncio.wait_for(day.pass_by(), _LIMIT_S)
+            if raised:
+                break
         assert raised, "nothing has called it"
         assert sum(faults.counts().values()) > before
 
