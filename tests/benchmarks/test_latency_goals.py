@@ -54,8 +54,10 @@ def port() -> Iterator[int]:
 
 
 def test_a_turn_finds_a_rate_below_what_the_server_can_do(
-    port: int, monkeypatch: pytest.MonkeyPatch
+    port: int, monkeypatch: pytest.MonkeyPatch, is_full: bool
 ) -> None:
+    if not is_full:
+        pytest.skip("takes ten seconds of real load, and runs with --full")
     monkeypatch.setattr(real_models, "bodies", lambda kind: [b"x"])
     peer = SimpleNamespace(title="peer", carry=lambda _, body: PeerRequest(("/",), body, {}))
     site = SimpleNamespace(port=port)

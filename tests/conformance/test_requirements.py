@@ -113,8 +113,10 @@ def test_where_packages_are_not_allowed_a_model_that_has_them_installed_is_refus
 
 
 def test_servers_of_one_cache_install_the_same_once_and_anew_where_that_was_cut_off(
-    start_server: Callable[..., Server], scratch: Path
+    start_server: Callable[..., Server], scratch: Path, is_full: bool
 ) -> None:
+    if not is_full:
+        pytest.skip("makes environments by pip five times, and runs with --full")
     cache = scratch / "cache"
     # One of them by TorchServe's name of the switch.
     switches = ({"install_requirements": "folder"}, {"install_py_dep_per_model": "true"})

@@ -79,6 +79,8 @@ def test_a_crowd_of_idle_and_slow_connections_is_not_noticed_by_others(
     start_server: Callable[..., Server], is_full: bool, many_descriptors: int, lane: str
 ) -> None:
     idle_count, slow_count, seconds = (10_000, 1_000, 15.0) if is_full else (400, 60, 1.0)
+    if lane == "off" and not is_full:
+        pytest.skip("the lane stands for both; --full takes both")
     assert many_descriptors > idle_count + slow_count + 200, "ulimit -n is too low for this test"
     settings = {"lane": lane, "load_models": "noop", "default_workers_per_model": "1"}
     server, quiet_server = start_server(settings), start_server(settings)

@@ -305,9 +305,9 @@ class Simulation:
         return hits, evictions
 
 
-def test_more_requests_find_their_model_loaded_than_by_plain_lru() -> None:
+def test_more_requests_find_their_model_loaded_than_by_plain_lru(is_full: bool) -> None:
     simulation = Simulation(limit_mb=1500, seed=1)
-    requests = simulation.requests(6000)
+    requests = simulation.requests(6000 if is_full else 2000)
     hits, evictions = simulation.hits_of_policy(requests, rate=10.0)
     assert hits >= simulation.hits_of_lru(requests)
     # A model gives way only to one that is loaded.
