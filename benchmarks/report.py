@@ -189,8 +189,8 @@ Real models: the same code in each server takes a batch of bodies and gives as m
 and makes the models. Requests come at random times (Poisson) whatever becomes of those before them, over up to 256
 connections, and a latency counts from when a request was due. For each goal a search finds the highest rate at which
 99 of 100 requests are answered within it, errors counting as late; p99 at half of that rate is measured then. The load
-generator is `mms/load_test/`. Every server has 2 workers and batches of 32 at the most; its settings are those that its
-documentation gives for such models:
+generator is `mms/load_test/`. Every server has 2 workers and batches of 32 at the most; its other settings are ones that
+its documentation describes, not the best that a search would find:
 
 {rows}
 

@@ -248,6 +248,11 @@ def test_the_length_counts_that_the_handler_was_given() -> None:
     assert Bench(handle).run(Request(), Request()).is_succeeded
 
 
+class Unspeakable:
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 class OwnPredictionException(PredictionException):
     pass
 
@@ -268,6 +273,11 @@ class OwnPredictionException(PredictionException):
         (OwnPredictionException("own", 418), 418, "own"),
         (PredictionException({"not": "text"}), 500, "{'not': 'text'}"),  # type: ignore[arg-type]
         (PredictionException(None), 500, ""),  # type: ignore[arg-type]
+        (
+            PredictionException(Unspeakable()),  # type: ignore[arg-type]
+            500,
+            "The message of PredictionException is no text (ValueError)",
+        ),
         (PredictionException("x", "y"), 500, "x"),  # type: ignore[arg-type]
         (PredictionException("x", 5), 500, "x"),
         (PredictionException("\ud800", 400), 400, "?"),

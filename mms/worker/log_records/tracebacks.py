@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
+from mms.service import PredictionException
+
 #: Some messages list all that a model file lacks.
 _MAX_CHARACTERS = 2000
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -59,6 +61,14 @@ def shown_error(error: BaseException) -> str:
     """Return an error in one line with the place in the model's code that it comes from, for those who write it."""
     place = error_place(error)
     return f"{last_line(error)} ({place})" if place else last_line(error)
+
+
+def refusal_text(error: PredictionException) -> str:
+    """Return the message that a model's code refuses a request with; one that is no text ends its request alone."""
+    try:
+        return "" if error.message is None else str(error.message)
+    except Exception as problem:
+        return f"The message of {type(error).__name__} is no text ({type(problem).__name__})"
 
 
 def error_place(error: BaseException) -> str:

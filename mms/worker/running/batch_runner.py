@@ -22,7 +22,7 @@ from mms.wire import (
 from mms.wire.messages import encode_metrics as encode_metric_frames
 from mms.worker.loading.model import Model
 from mms.worker.log_records.log_lines import log_left_out, write_log
-from mms.worker.log_records.tracebacks import model_traceback, shown_error
+from mms.worker.log_records.tracebacks import model_traceback, refusal_text, shown_error
 from mms.worker.outbox import Outbox
 from mms.worker.requests.answer_head import InvalidHead, encode_status
 from mms.worker.requests.failures import failure_text
@@ -251,7 +251,7 @@ class BatchRunner:
         return f"{message}: {problem}" if self._is_open else message
 
     def _refused(self, error: PredictionException) -> _Failed:
-        message = "" if error.message is None else str(error.message)
+        message = refusal_text(error)
         try:
             status = encode_status(error.error_code)
         except InvalidHead as problem:

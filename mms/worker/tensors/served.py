@@ -11,6 +11,7 @@ from mms.tensors.server import TensorServer
 from mms.tensors.tensor import InferRequest, InferResponse
 from mms.wire import STREAM, Item, Load, ResultItem
 from mms.wire.streams import encode_number
+from mms.worker.log_records.tracebacks import refusal_text
 from mms.worker.requests.answer_head import InvalidHead, encode_status
 from mms.worker.streams.process import streams_of_process
 from mms.worker.tensors.items import TensorItem, TensorItems
@@ -111,4 +112,4 @@ def refusal_of(error: PredictionException) -> InferError:
         status = 500
     if status < 400:
         status = 500
-    return InferError("" if error.message is None else str(error.message), status)
+    return InferError(refusal_text(error), status)

@@ -16,7 +16,7 @@ from mms.interfaces.torchserve.worker.handler_model import open_handler
 from mms.service import PredictionException
 from mms.wire import Load
 from mms.worker.loading.model import Model
-from mms.worker.log_records.tracebacks import model_traceback
+from mms.worker.log_records.tracebacks import model_traceback, refusal_text
 from mms.worker.process.setup import enter_model, set_up
 from mms.worker.running.awaiting import is_awaitable, wait_for
 
@@ -77,7 +77,7 @@ def _answer(model: Model, batch: GroupBatch) -> GroupAnswer:
 
 def _failure(error: BaseException) -> GroupAnswer:
     if isinstance(error, PredictionException):
-        text = "" if error.message is None else str(error.message)
+        text = refusal_text(error)
         return GroupAnswer(failure=text, kind="PredictionException", code=error.error_code)
     kind = "MemoryError" if isinstance(error, MemoryError) else ""
     return GroupAnswer(failure=model_traceback(error), kind=kind)
