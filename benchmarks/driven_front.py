@@ -18,7 +18,8 @@ from typing import Any
 
 from mms.http.listener import Listener
 from mms.http.listener_apis import Apis, HttpApis
-from mms.launch.connection import Link, PendingConnections, WorkerConnection
+from mms.launch.accepting import PendingConnections, WorkerConnection
+from mms.launch.connection import Link
 from mms.launch.interface import LinkListener, WorkerLink, WorkerSpec
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit

@@ -1,15 +1,13 @@
-"""The front's ends of a worker's connections."""
+"""A worker as the front reaches it, once its connections are there."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
-import socket
 import time
 from collections.abc import Callable, Collection, Sequence
-from struct import Struct
-from typing import Any, cast
+from typing import Any
 
 from mms import faults
 from mms.core import Batch
@@ -21,25 +19,19 @@ from mms.wire import (
     BYE,
     CALL,
     CANCEL,
-    CHUNK,
     DRAIN,
     HEARTBEAT,
-    HELLO,
     IMPORTED,
     LOAD,
     LOADED,
     METRIC,
     READINESS,
     RECORDS,
-    RESULT,
     ROLE_CONTROL,
     ROLE_LIFELINE,
     ROLE_PARENT,
     ROLE_WORK,
     Cancel,
-    Frame,
-    FrameDecoder,
-    Hello,
     Load,
     Loaded,
     Metric,
@@ -55,12 +47,8 @@ from mms.wire.streams import encode_credit
 
 logger = logging.getLogger("mms.launch")
 
-#: Until a connection has said who it is, it is believed no frame larger than this.
-_HELLO_BYTES = 64 * 1024
-#: Connections that have not said who they are. Each has a buffer of 64 KiB.
-_MAX_PENDING = 256
 #: A worker's connections end with its process; how that ended is known shortly after.
-_CONNECTION_LOST = "connection lost"
+CONNECTION_LOST = "connection lost"
 _SIGKILLED = describe_exit(-signal.SIGKILL)
 _EXIT_S = 0.5
 _METRICS = "metrics"
@@ -74,12 +62,8 @@ _FEW_LINES = 256
 _FRAMES_S = 0.03
 #: What it costs to read a frame and tell whose turn it is, in seconds.
 _FRAME_S = 0.000004
-#: What a worker may leave unread of its control connection, in bytes, where other models' answers come.
-_MAX_UNREAD_BYTES = 16 << 20
 WORKER_ROLES = (ROLE_WORK, ROLE_CONTROL, ROLE_LIFELINE)
 PARENT_ROLES = (ROLE_PARENT, ROLE_LIFELINE)
-#: `struct ucred`: process, user, group.
-_CREDENTIALS = Struct("3i")
 
 
 class Link:
@@ -179,7 +163,7 @@ class Link:
     async def end_reason(self) -> str:
         """Return why the worker can no longer be reached: where nobody wanted that, how its process ended."""
         reason = await asyncio.shield(self.closed)
-        if reason == _CONNECTION_LOST:
+        if reason == CONNECTION_LOST:
             await asyncio.wait((self._exited,), timeout=_EXIT_S)
             if self._exited.done():
                 exited = self._exited.result()
@@ -191,7 +175,7 @@ class Link:
     def is_oom_killed(self) -> bool:
         """Whether it can no longer be reached, unwanted, just when the kernel has killed a process for memory."""
         closed = self.closed
-        return closed.done() and closed.result() == _CONNECTION_LOST and self.has_oom_kill()
+        return closed.done() and closed.result() == CONNECTION_LOST and self.has_oom_kill()
 
     def send(self, batches: Sequence[Batch], now: float) -> None:
         """Send batches by one write: a system call costs as much as some batches."""
@@ -403,141 +387,3 @@ class Link:
             self._control = None
         if not self.connected.done():
             self.connected.cancel()
-
-
-class PendingConnections:
-    """The connections that have not said hello yet. A worker says it at once, so they may be few, and not for long."""
-
-    def __init__(self, timeout_s: float, most: int = _MAX_PENDING) -> None:
-        self._timeout_s = timeout_s
-        self._most = most
-        self._timers: dict[asyncio.Transport, asyncio.TimerHandle] = {}
-
-    def __repr__(self) -> str:
-        return f"<PendingConnections {len(self._timers)} of {self._most}>"
-
-    def add(self, transport: asyncio.Transport) -> None:
-        """Beyond the most that there may be, the oldest one is ended: it has been silent for the longest time."""
-        loop = asyncio.get_running_loop()
-        self._timers[transport] = loop.call_later(self._timeout_s, transport.abort)
-        if len(self._timers) > self._most:
-            oldest = next(iter(self._timers))
-            self.discard(oldest)
-            oldest.abort()
-
-    def discard(self, transport: asyncio.Transport) -> None:
-        timer = self._timers.pop(transport, None)
-        if timer is not None:
-            timer.cancel()
-
-
-class WorkerConnection(asyncio.BufferedProtocol):
-    """One accepted connection. Its first frame says which link it belongs to."""
-
-    def __init__(
-        self, find_link: Callable[[str], Link | None], pending: PendingConnections
-    ) -> None:
-        self._find_link = find_link
-        self._pending = pending
-        self._decoder = FrameDecoder(_HELLO_BYTES)
-        self._link: Link | None = None
-        self._role = ""
-        self._transport: asyncio.Transport | None = None
-        self._fault = _CONNECTION_LOST
-
-    @faults.ends_connection
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=1 << 30)
-        self._pending.add(self._transport)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._decoder.get_buffer()
-
-    def buffer_updated(self, nbytes: int) -> None:
-        try:
-            frames = self._decoder.received(nbytes)
-            if self._link is None:
-                if not frames:
-                    return
-                frames = self._greet(frames)
-            link = self._link
-            if link is None:
-                return
-            listener = link.listener
-            for kind, sequence, payload, attachments in frames:
-                if kind == RESULT:
-                    listener.on_result(sequence, payload, attachments)
-                elif kind == CHUNK:
-                    listener.on_chunks(payload, attachments)
-                else:
-                    link.on_frame(kind, sequence, payload)
-            listener.on_read()
-        except ProtocolError as error:
-            name = self._link.name if self._link else "an unknown worker"
-            logger.error("Closing the connection of %s: %s", name, error)
-            self._break_off(f"protocol error: {error}")
-        except Exception as error:
-            faults.note("frame", error, *(self._link.model if self._link else ()))
-            self._break_off(f"unexpected error: {error}")
-
-    @faults.ends_connection
-    def pause_writing(self) -> None:
-        if self._link is not None:
-            self._link.on_behind(True)
-
-    @faults.ends_connection
-    def resume_writing(self) -> None:
-        if self._link is not None:
-            self._link.on_behind(False)
-
-    def abort(self) -> None:
-        """End the connection, and so its worker."""
-        self._break_off("unexpected error")
-
-    def _break_off(self, fault: str) -> None:
-        self._fault = fault
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._transport is not None:
-            self._pending.discard(self._transport)
-        link, self._link = self._link, None
-        self._transport = None
-        if link is None:
-            return
-        try:
-            link.on_disconnected(self._role, self._fault)
-        except Exception as error:
-            faults.note("connection", error, *link.model)
-            link.close(f"unexpected error at its end: {error}")
-
-    def _greet(self, frames: list[Frame]) -> list[Frame]:
-        kind, _, payload, _ = frames[0]
-        if kind != HELLO:
-            raise ProtocolError("the first frame is not a hello")
-        hello = Hello.from_payload(payload)
-        link = self._find_link(hello.secret)
-        transport = self._transport
-        if transport is None:
-            return []
-        if link is None or not link.on_connected(hello.role, _peer_pid(transport), transport):
-            raise ProtocolError("hello with an unknown secret")
-        self._pending.discard(transport)
-        self._link = link
-        self._role = hello.role
-        self._decoder.max_length = link.max_frame_bytes
-        if hello.role == ROLE_CONTROL:
-            transport.set_write_buffer_limits(high=_MAX_UNREAD_BYTES)
-        return frames[1:]
-
-
-def _peer_pid(transport: asyncio.BaseTransport) -> int | None:
-    """Return the process that opened a connection, by the kernel; None where the system does not tell (Linux does)."""
-    connection = transport.get_extra_info("socket")
-    if connection is None or not hasattr(socket, "SO_PEERCRED"):
-        return None
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid: int = _CREDENTIALS.unpack(credentials)[0]
-    return pid

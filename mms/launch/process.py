@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -13,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mms import faults
+from mms.launch.accepting import WorkerSocket
 from mms.launch.connection import (
     PARENT_ROLES,
     WORKER_ROLES,
     Link,
-    PendingConnections,
-    WorkerConnection,
 )
 from mms.launch.environment import SECRET_VARIABLE, worker_command
 from mms.launch.fork_servers import ForkServers
@@ -126,10 +124,9 @@ class ProcessLauncher:
         `preload_modules`: what fork servers import. `never_preloaded`: packages that they do not. `start_timeout_s`:
         for one to be up.
         """
-        self._path = runtime_dir / "front.sock"
-        self._pending = PendingConnections(hello_timeout_s)
-        self._server: asyncio.AbstractServer | None = None
-        self._links: dict[str, Link] = {}
+        self.socket = WorkerSocket(
+            runtime_dir / "front.sock", hello_timeout_s, worker_gid, restore_folder
+        )
         self._parents: dict[str, asyncio.Task[_Parent]] = {}
         self._reapers: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor()
@@ -141,36 +138,24 @@ class ProcessLauncher:
             is_on=has_fork_servers,
             timeout_s=start_timeout_s,
         )
-        self._worker_gid = worker_gid
         self._heartbeats = Heartbeats(heartbeat_timeout_s)
-        self._restore_folder = restore_folder
-        self._listening = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<ProcessLauncher {self._path}, {self._supervisor!r}>"
+        return f"<ProcessLauncher {self.socket.path}, {self._supervisor!r}>"
 
     @property
     def address(self) -> str:
-        return f"unix:{self._path}"
+        return self.socket.address
 
     async def start(self) -> None:
         """Listen for workers."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
-            lambda: WorkerConnection(self._links.get, self._pending), str(self._path)
-        )
-        os.chmod(self._path, 0o600)
-        if self._worker_gid is not None:
-            # Forked workers dial in as who they are. The secret is what lets them in.
-            for path, mode in ((self._path.parent, 0o710), (self._path, 0o660)):
-                os.chown(path, -1, self._worker_gid)
-                os.chmod(path, mode)
+        await self.socket.start()
 
     async def launch(
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
     ) -> WorkerLink:
         """Start a worker and return when it has dialled in. Raises LaunchFailed."""
-        await self._ensure_listening()
+        await self.socket.ensure_listening()
         if spec.preload:
             link = await self._start_preloaded(spec, listener, timeout_s)
         else:
@@ -178,22 +163,6 @@ class ProcessLauncher:
         # Loads have a time limit of their own.
         link.loaded.add_done_callback(lambda _: self._heartbeats.watch(link))
         return link
-
-    async def _ensure_listening(self) -> None:
-        """Listen anew where the socket is gone: temp folders are cleaned. Workers that have dialled in stay."""
-        async with self._listening:
-            if self._path.exists():
-                return
-            try:
-                if self._server is not None:
-                    self._server.close()
-                if self._restore_folder is not None:
-                    self._restore_folder()
-                await self.start()
-            except OSError as error:
-                raise LaunchFailed(
-                    f"{self._path}, where workers dial in, is gone and cannot be made again: {error.strerror or error}"
-                ) from None
 
     def process_ids(self) -> list[int]:
         return self._fork_servers.process_ids()
@@ -214,12 +183,11 @@ class ProcessLauncher:
             await self.forget(key)
         await self._fork_servers.close()
         self._heartbeats.close()
-        if self._server is not None:
-            self._server.close()
+        self.socket.close()
         await self._supervisor.close()
         if self._reapers:
             await asyncio.wait(self._reapers, timeout=5)
-        self._path.unlink(missing_ok=True)
+        self.socket.path.unlink(missing_ok=True)
 
     async def _start_worker(
         self,
@@ -292,7 +260,7 @@ class ProcessLauncher:
             link.end_process = process.kill
             # Until it is known which process was started it is one of the supervisor's, which has nobody else's.
             link.is_own_process = lambda pid: is_below(pid, process.pid or self._supervisor.pid)
-            self._links[secret] = link
+            self.socket.expect(secret, link)
             reaper = asyncio.get_running_loop().create_task(self._reap(link, process, secret))
             self._reapers.add(reaper)
             reaper.add_done_callback(self._reapers.discard)
@@ -369,7 +337,7 @@ class ProcessLauncher:
             faults.note("reaper", error, *link.model)
             link.close(f"unexpected error at its end: {error}")
         finally:
-            self._links.pop(secret, None)
+            self.socket.forget(secret)
 
     async def _start_preloaded(
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float

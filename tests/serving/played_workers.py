@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from mms.launch import LaunchFailed, LinkListener, WorkerLink, WorkerSpec
-from mms.launch.connection import Link, PendingConnections, WorkerConnection
+from mms.launch.accepting import PendingConnections, WorkerConnection
+from mms.launch.connection import Link
 from mms.launch.heartbeat import Heartbeats
 from mms.launch.line_turns import Lines, LineTurns
 from mms.wire import (

@@ -28,7 +28,8 @@ from mms import faults
 from mms.core import ChosenPolicy, ModelVersion, Worker, deadlines, recovery
 from mms.core.batching import AdaptivePolicy, FixedPolicy
 from mms.errors import ServerError
-from mms.launch.connection import Link, WorkerConnection
+from mms.launch.accepting import WorkerConnection
+from mms.launch.connection import Link
 from mms.launch.heartbeat import Heartbeats
 from mms.serving import dispatcher as dispatcher_module
 from mms.serving.dispatcher import Dispatcher
