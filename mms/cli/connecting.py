@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from mms.client import ClientError
+    from mms.client import Client, ClientError
     from mms.settings import Address, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,7 +29,9 @@ def complete_name(context: click.Context, param: click.Parameter, begun: str) ->
 
     is_management = any("--management" in parameter.opts for parameter in context.command.params)
     try:
-        address = _address("management", context.params.get("url") if is_management else None)
+        address = address_of(
+            "management", context.params.get("management_url") if is_management else None
+        )
         with Client(management=address, timeout_s=_COMPLETION_S, retries=0) as client:
             names = client.models.names()
     except (ClientError, click.ClickException, ValueError):
@@ -41,79 +43,111 @@ def complete_name(context: click.Context, param: click.Parameter, begun: str) ->
 model_name = click.argument("name", metavar="MODEL", shell_complete=complete_name)
 
 
-class _NotReachable(click.ClickException):
+class NotReachable(click.ClickException):
     exit_code = 3
 
 
 def on_inference(command: F) -> F:
     """Give a command a client of the inference API as its first argument, and the options of its connection."""
-    return _against("inference", command)
+    return _against(("inference",), command)
 
 
 def on_management(command: F) -> F:
     """Give a command a client of the management API, as `on_inference` does of the inference API."""
-    return _against("management", command)
+    return _against(("management",), command)
 
 
-def _against(api: str, command: F) -> F:
-    """Give a command the options of a connection, and a client of that API as its first argument."""
+def on_both(command: F) -> F:
+    """Give a command a client of both APIs, as `on_inference` does of one."""
+    return _against(("management", "inference"), command)
+
+
+def _against(apis: Sequence[str], command: F) -> F:
+    """Give a command the options of a connection, and a client of these APIs as its first argument."""
 
     @functools.wraps(command)
-    def run(
-        url: str | None,
-        insecure: bool,
-        client_certificate: str | None,
-        timeout: float,
-        **values: Any,
-    ) -> None:
-        from mms.client import Client, ClientError
+    def run(insecure: bool, client_certificate: str | None, timeout: float, **values: Any) -> None:
+        from mms.client import ClientError
 
-        address = _address(api, url)
-        try:
-            client = Client(
-                address,
-                management=address,
-                verify=not insecure,
-                client_certificate=client_certificate,
-                timeout_s=timeout,
-                retries=0,
-            )
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
+        addresses = {api: address_of(api, values.pop(f"{api}_url")) for api in apis}
+        first = addresses[apis[0]]
+        client = make_client(
+            addresses.get("inference", first),
+            addresses.get("management", first),
+            insecure=insecure,
+            client_certificate=client_certificate,
+            timeout_s=timeout,
+        )
         with client:
             try:
                 command(client, **values)
             except ClientError as error:
-                raise _failure(error, address, api) from None
+                raise failure(error, first, apis[0]) from None
 
-    for option in (
-        click.option(
-            "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            default=300,
-            show_default=True,
-            help="Seconds to wait for an answer.",
-        ),
-        click.option("--insecure", is_flag=True, help="Accept any certificate."),
-        click.option(
-            "--client-certificate",
-            type=click.Path(exists=True, dir_okay=False),
-            metavar="FILE",
-            help="PEM file with the client certificate and key to send.",
-        ),
-        click.option(
-            f"--{api}",
-            "url",
-            metavar="URL",
-            help=f"Where the {api} API is: http://host:port, https://host:port or unix:/path. Without it "
-            "as config.properties of the current folder says, else where a server listens by default.",
-        ),
-    ):
-        run = option(run)
-    return run  # type: ignore[return-value]  # click reads the options off the function
+    return connection_options(apis, timeout_s=300)(run)  # type: ignore[return-value]  # click reads the options off it
 
 
-def _failure(error: ClientError, address: Address, api: str) -> click.ClickException:
+def make_client(
+    inference: Address,
+    management: Address,
+    *,
+    insecure: bool,
+    client_certificate: str | None,
+    timeout_s: float,
+) -> Client:
+    """Return a client for what the options of a connection say. Raises ClickException."""
+    import mms.client
+
+    try:
+        return mms.client.Client(
+            inference,
+            management=management,
+            verify=not insecure,
+            client_certificate=client_certificate,
+            timeout_s=timeout_s,
+            retries=0,
+        )
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def connection_options(apis: Sequence[str], *, timeout_s: float) -> Callable[[F], F]:
+    """Give a command `insecure`, `client_certificate`, `timeout`, and the url of each API such as `inference_url`."""
+
+    def add(command: F) -> F:
+        for option in (
+            click.option(
+                "--timeout",
+                type=click.FloatRange(min=0, min_open=True),
+                default=timeout_s,
+                show_default=True,
+                help="Seconds to wait for an answer.",
+            ),
+            click.option("--insecure", is_flag=True, help="Accept any certificate."),
+            click.option(
+                "--client-certificate",
+                type=click.Path(exists=True, dir_okay=False),
+                metavar="FILE",
+                help="PEM file with the client certificate and key to send.",
+            ),
+            *(
+                click.option(
+                    f"--{api}",
+                    f"{api}_url",
+                    metavar="URL",
+                    help=f"Where the {api} API is: http://host:port, https://host:port or unix:/path. Without it "
+                    "as config.properties of the current folder says, else where a server listens by default.",
+                )
+                for api in apis
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def failure(error: ClientError, address: Address, api: str) -> click.ClickException:
     """Return an error with what to do about it."""
     from mms.client import (
         CertificateNotTrusted,
@@ -122,22 +156,22 @@ def _failure(error: ClientError, address: Address, api: str) -> click.ClickExcep
     )
 
     if isinstance(error, CertificateNotTrusted):
-        return _NotReachable(
+        return NotReachable(
             f"{error} --insecure accepts it; the variable SSL_CERT_FILE names a file of certificates to trust."
         )
     if isinstance(error, ServerUnreachable):
         if not error.is_unsent:
-            return _NotReachable(str(error))
-        return _NotReachable(
+            return NotReachable(str(error))
+        return NotReachable(
             f"{error} Start one with `mms serve PATH` or `multi-model-server --start`, or name its address with "
             f"--{api}."
         )
     if isinstance(error, DeadlineExceeded):
-        return _NotReachable(f"{str(error).removesuffix('.')} (--timeout).")
+        return NotReachable(f"{str(error).removesuffix('.')} (--timeout).")
     return click.ClickException(f"{address}: {error}")
 
 
-def _address(api: str, url: str | None) -> Address:
+def address_of(api: str, url: str | None) -> Address:
     from mms.settings import Address
 
     if url is not None:

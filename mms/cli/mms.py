@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mms.cli.bench.command import bench
 from mms.cli.completion import completion
 from mms.cli.connecting import as_json, on_inference, on_management, settings_of
 from mms.cli.drift import drift_command
@@ -164,6 +165,7 @@ def _command_of(declared: Command) -> click.Command:
 for _interface in INTERFACES:
     for _declared in _interface.commands:
         main.add_command(_command_of(_declared))
+main.add_command(bench)
 main.add_command(drift_command)
 main.add_command(keys)
 main.add_command(completion)

@@ -13,8 +13,6 @@ from mms.cli.connecting import model_name, of_version, on_inference
 if TYPE_CHECKING:
     from mms.client import Answer, Client
 
-_JSON = "application/json"
-
 
 @click.command()
 @model_name
@@ -67,11 +65,12 @@ def predict(
       mms predict writer -d 'Once upon' --stream
     """
     from mms.client import ServerRefused
+    from mms.text.media_type import media_type_of_body
 
     if sum(given is not None for given in (file, named_file, data)) > 1:
         raise click.UsageError("FILE, -f and -d say the same: give one of them.")
     body, file_name = _body(file or named_file, data)
-    kind = content_type or _guessed_type(body, file_name)
+    kind = content_type or media_type_of_body(body, file_name)
     client.retries = retries
     if is_streamed and is_json:
         raise click.UsageError(
@@ -113,32 +112,6 @@ def _body(file: Any, data: str | None) -> tuple[bytes, str]:
     return file.read(), getattr(file, "name", None) or ""
 
 
-def _guessed_type(body: bytes, file_name: str) -> str:
-    from mms.text.media_type import BINARY, media_type_of
-
-    guessed = media_type_of(file_name)
-    if guessed:
-        return guessed
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return BINARY
-    if _parsed(text.strip()) is not None:
-        return _JSON
-    is_text = text and all(c.isprintable() or c.isspace() for c in text)
-    return "text/plain; charset=utf-8" if is_text else BINARY
-
-
-def _parsed(text: str) -> Any:
-    """Return the object, list or string that a text is in JSON; None for anything else."""
-    import json
-
-    try:
-        return json.loads(text) if text[:1] in ("{", "[", '"') else None
-    except (ValueError, RecursionError):
-        return None
-
-
 def _print_stream(pieces: Iterable[bytes]) -> None:
     import codecs
 
@@ -152,13 +125,14 @@ def _print_stream(pieces: Iterable[bytes]) -> None:
 
 def _print_whole(answer: Answer) -> None:
     from mms.cli.printing import print_json
+    from mms.text.media_type import json_in
 
     document: Any = _text(answer.body)
     if document is None:
         import base64
 
         document = {"base64": base64.b64encode(answer.body).decode()}
-    elif (parsed := _parsed(document.strip())) is not None:
+    elif (parsed := json_in(document.strip())) is not None:
         document = parsed
     print_json(
         {
@@ -173,11 +147,13 @@ def _print_whole(answer: Answer) -> None:
 
 def _for_terminal(answer: Answer) -> bytes:
     """Return an answer as a person reads it."""
+    from mms.text.media_type import json_in
+
     text = _text(answer.body)
     if text is None:
         what = answer.headers.get("content-type", "no content type")
         return f"{len(answer.body)} bytes ({what}); send them to a file: mms predict ... > FILE\n".encode()
-    parsed = _parsed(text.strip())
+    parsed = json_in(text.strip())
     if parsed is not None and not isinstance(parsed, str):
         import json
 

@@ -12,6 +12,10 @@ _LOG_WIDTH = math.log(_WIDTH)
 _SHORTEST_S = 1e-6
 #: What is longer counts as this long, in seconds, so that there are no more than some 2,300 buckets.
 _LONGEST_S = 1e4
+#: The number of the last bucket, with one to spare.
+_MOST_BUCKETS = int(math.log(_LONGEST_S / _SHORTEST_S) / _LOG_WIDTH) + 1
+#: More than any load has requests.
+_MOST_COUNT = 10**15
 
 
 class LatencyHistogram:
@@ -34,7 +38,7 @@ class LatencyHistogram:
 
     def record(self, latency_s: float) -> None:
         latency_s = min(max(latency_s, _SHORTEST_S), _LONGEST_S)
-        bucket = int(math.log(latency_s / _SHORTEST_S) / _LOG_WIDTH)
+        bucket = _bucket_of(latency_s)
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
         self.count += 1
         self._total_s += latency_s
@@ -52,6 +56,37 @@ class LatencyHistogram:
         self.max_s = max(self.max_s, other.max_s)
         self.min_s = min(self.min_s, other.min_s)
 
+    def corrected(self, interval_s: float) -> LatencyHistogram:
+        """Return the same with the requests that a waiting client did not send (coordinated omission).
+
+        A client that would have asked each `interval_s` seconds has left out one request for each of them that an
+        answer took; they would have waited for what was left of it. It is the rule of HdrHistogram. NaN and 0 change
+        nothing.
+        """
+        made = LatencyHistogram()
+        made.add(self)
+        if not interval_s > 0:
+            return made
+        first = _bucket_of(min(max(interval_s, _SHORTEST_S), _LONGEST_S))
+        for bucket, count in self._counts.items():
+            latency_s = min(_middle_s(bucket), self.max_s)
+            last = int(latency_s / interval_s) - 1
+            if last < 1:
+                continue
+            # By bucket, as there may be millions of them: how many of L - kT lie within its bounds.
+            for other in range(first, bucket + 1):
+                lower_s, upper_s = _lower_s(other), _lower_s(other + 1)
+                if other == first:
+                    lower_s = 0.0
+                missing = min(last, math.floor((latency_s - lower_s) / interval_s)) - max(
+                    0, math.floor((latency_s - upper_s) / interval_s)
+                )
+                if missing > 0:
+                    made._counts[other] = made._counts.get(other, 0) + count * missing
+                    made.count += count * missing
+                    made._total_s += count * missing * _middle_s(other)
+        return made
+
     @property
     def mean_s(self) -> float:
         return self._total_s / self.count if self.count else math.nan
@@ -63,6 +98,8 @@ class LatencyHistogram:
         if not self.count:
             return math.nan
         rank = max(1, math.ceil(share * self.count - 1e-9))
+        if rank >= self.count:
+            return self.max_s
         seen = 0
         for bucket, count in sorted(self._counts.items()):
             seen += count
@@ -96,8 +133,12 @@ class LatencyHistogram:
             made._counts = {int(bucket): int(count) for bucket, count in counts.items()}  # type: ignore[attr-defined]
             made._total_s, made.max_s = float(values["total_s"]), float(values["max_s"])  # type: ignore[arg-type]
             made.count = sum(made._counts.values())
+            if any(not 0 <= bucket <= _MOST_BUCKETS for bucket in made._counts):
+                raise ValueError("a bucket that there is none of")
+            if min(made._counts.values(), default=0) < 0 or made.count > _MOST_COUNT:
+                raise ValueError("counts that nobody has counted")
             made.min_s = float(values["min_s"]) if made.count else math.inf  # type: ignore[arg-type]
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not a histogram of latencies: {error!r}") from None
         return made
 
@@ -107,6 +148,14 @@ class LatencyHistogram:
         for latency_s in latencies_s:
             made.record(latency_s)
         return made
+
+
+def _bucket_of(latency_s: float) -> int:
+    return int(math.log(latency_s / _SHORTEST_S) / _LOG_WIDTH)
+
+
+def _lower_s(bucket: int) -> float:
+    return float(_SHORTEST_S * _WIDTH**bucket)
 
 
 def _middle_s(bucket: int) -> float:

@@ -49,6 +49,8 @@ class LoadResult:
     timeline: list[Interval] = field(default_factory=list)
     #: The load was ended early, as the goal could not be held any more.
     is_given_up: bool = False
+    #: The load was ended early by whoever runs it; what came until then counts.
+    is_stopped: bool = False
 
     def __repr__(self) -> str:
         return (

@@ -50,13 +50,15 @@ async def run_load(
     is_right: IsRight | None = None,
     goal: LatencyGoal | None = None,
     interval_s: float = 1.0,
+    stop: asyncio.Event | None = None,
 ) -> LoadResult:
     """Load a server for `warm_up_s` and `duration_s` seconds, and return what came of the latter.
 
     `requests` are sent in turn. `connections`: how many are opened at most; a request that finds none free waits for
     one, and its latency counts on. `timeout_s`: an answer that comes later, counted from when its request was due, is
     an error. `is_right`: without it, each status below 400 is right; what it raises ends the load. `goal`: the load
-    ends as soon as it cannot be held any more. `interval_s`: the length of the pieces of the timeline.
+    ends as soon as it cannot be held any more. `interval_s`: the length of the pieces of the timeline. `stop`: once it
+    is set, the load ends with what has come until then.
     Raises OSError where nobody listens.
     """
     load = _Load(
@@ -70,6 +72,7 @@ async def run_load(
         is_right,
         goal,
         interval_s,
+        stop,
     )
     with _without_collections():
         return await load.run()
@@ -88,6 +91,7 @@ class _Load:
         is_right: IsRight | None,
         goal: LatencyGoal | None,
         interval_s: float,
+        stop: asyncio.Event | None,
     ) -> None:
         if not requests:
             raise ValueError("There is no request to send")
@@ -107,6 +111,7 @@ class _Load:
         self._timeout_s = timeout_s
         self._is_right = is_right
         self._goal = goal
+        self._stop = stop
         self._allowed_late = _allowed_late(goal, schedule, duration_s)
         self.result = LoadResult(duration_s, interval_s)
         intervals = math.ceil(duration_s / interval_s)
@@ -316,12 +321,23 @@ class _Load:
                 raise self._fault
             now = time.perf_counter()
             self._end_those_that_take_too_long(now)
+            if self._stop is not None and self._stop.is_set():
+                self._cut(now)
+                return
             if self._is_goal_lost(now):
                 self.result.is_given_up = True
                 return
             is_busy = bool(self._waiting) or any(each.is_busy for each in self._open)
             if now >= self._end_s and self._next_due_s is None and not is_busy:
                 return
+
+    def _cut(self, now: float) -> None:
+        """Have the load be one that was to end now. Requests under way are none of it."""
+        result = self.result
+        result.is_stopped = True
+        result.duration_s = max(min(now, self._end_s) - self._first_s, 0.0)
+        del result.timeline[math.ceil(result.duration_s / result.interval_s) :]
+        result.requests = result.latencies.count + result.error_count
 
     def _end_those_that_take_too_long(self, now: float) -> None:
         latest_s = now - self._timeout_s

@@ -1,0 +1,1 @@
+"""`mms bench` and `mms tune`: load tests, and what follows from them."""
