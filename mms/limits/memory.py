@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from mms.errors import ServiceUnavailable
+from mms.processes import heap
 
 #: What a client has to take of its answers, or send of its requests, on the average, in bytes a second.
 MIN_RATE = 16 * 1024
@@ -68,6 +69,7 @@ class MemoryLimit:
         self.most_bytes = 0
         self._kept_bytes = 0
         self._quiet_looks = 0
+        self._keeps_freed = False
         #: How often a connection was not read from for its own limit, and for that of all.
         self.pauses = 0
         self.pauses_of_all = 0
@@ -134,9 +136,12 @@ class MemoryLimit:
     def give_back(self) -> None:
         """Give memory back to the system that connections held some seconds ago. To be called every second.
 
-        Not at once, as the same clients may be about to send as much again.
+        Not at once, as the same clients may be about to send as much again: from the first large body on it is kept.
         """
         most, self.most_bytes = self.most_bytes, self.held_bytes
+        if most > SMALL_BYTES and not self._keeps_freed:
+            self._keeps_freed = True
+            asyncio.get_running_loop().run_in_executor(None, heap.keep_freed)
         if most + _FREED_BYTES > self._kept_bytes:
             self._kept_bytes = max(self._kept_bytes, most)
             self._quiet_looks = 0
@@ -145,7 +150,7 @@ class MemoryLimit:
         if self._quiet_looks >= _QUIET_LOOKS:
             self._kept_bytes = most
             self._quiet_looks = 0
-            asyncio.get_running_loop().run_in_executor(None, trim_heap)
+            asyncio.get_running_loop().run_in_executor(None, heap.trim)
 
     def tell_waiting(self) -> None:
         """Some memory is free again."""
@@ -229,15 +234,6 @@ class MemoryAccount:
     def spare_s(self, usual_s: float) -> float:
         """How long a client may fall behind its rate, in seconds: shorter while others wait for what this one holds."""
         return min(usual_s, PRESSED_S) if self.limit.waiting else usual_s
-
-
-def trim_heap() -> None:
-    """Give the system the pages that the C library keeps for later, where that is glibc. Blocks for milliseconds."""
-    import ctypes  # takes time that a start of the server should not
-
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 class WaitingAccount(MemoryAccount):

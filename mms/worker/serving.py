@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from mms.processes import heap
 from mms.processes.garbage import rare_collections
 from mms.wire import (
     BATCH,
@@ -176,6 +177,8 @@ def _run_batches(pump: StreamPump, outbox: Outbox, run: _Run) -> bool:
     for frames in pump.frames():
         for kind, sequence, payload, attachments in frames:
             if kind == BATCH:
+                if attachments:
+                    heap.keep_freed()
                 run(sequence, payload, attachments)
             elif kind == CREDIT:
                 pump.on_credit(payload)

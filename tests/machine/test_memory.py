@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import subprocess
+import sys
 
 import pytest
 
-from mms.limits import memory
 from mms.limits.memory import (
     MIN_RATE,
     PRESSED_S,
@@ -17,6 +19,7 @@ from mms.limits.memory import (
     Pace,
     WaitingAccount,
 )
+from mms.processes import heap
 
 MIB = 1 << 20
 
@@ -178,7 +181,7 @@ async def test_the_system_has_memory_back_once_connections_have_not_needed_it_fo
 ) -> None:
     trimmed = asyncio.Event()
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(memory, "trim_heap", lambda: loop.call_soon_threadsafe(trimmed.set))
+    monkeypatch.setattr(heap, "trim", lambda: loop.call_soon_threadsafe(trimmed.set))
     limit = MemoryLimit(256 * MIB, 256 * MIB, 10)
     account = Connection(limit).account
 
@@ -202,6 +205,46 @@ async def test_the_system_has_memory_back_once_connections_have_not_needed_it_fo
     look(0, 20)
     await asyncio.sleep(0.01)
     assert not trimmed.is_set(), "once"
+
+
+async def test_freed_memory_is_kept_from_the_first_large_body_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(heap, "keep_freed", lambda: loop.call_soon_threadsafe(kept.set))
+    limit = MemoryLimit(256 * MIB, 256 * MIB, 10)
+    account = Connection(limit).account
+    account.note(SMALL_BYTES)
+    limit.give_back()
+    await asyncio.sleep(0.01)
+    assert not kept.is_set()
+    account.note(MIB)
+    limit.give_back()
+    await asyncio.wait_for(kept.wait(), 10)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_kept_memory_costs_no_new_pages_and_goes_back_when_it_is_trimmed() -> None:
+    code = """
+import resource
+from mms.processes import heap
+
+heap.keep_freed()
+
+def pages_of_two_bodies():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    first, second = bytearray(b"x" * (8 << 20)), bytearray(b"x" * (8 << 20))
+    del first, second
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+counts = [pages_of_two_bodies() for _ in range(3)]
+heap.trim()
+print(*counts, pages_of_two_bodies())
+"""
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    first, _, third, trimmed = map(int, output.stdout.split())
+    assert third < first / 10 and trimmed > first / 10, (first, third, trimmed, output.stderr)
 
 
 def test_a_model_without_an_answer_is_expected_to_give_the_largest(limit: MemoryLimit) -> None:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 #: The room that a large body has at first, beyond what has come of it; it doubles until all fits.
 GROWTH_BYTES = 256 * 1024
+#: What room is made of. It stays in the processor's cache, and one as large as the room would be made first.
+_ZEROS = memoryview(bytes(64 * 1024))
 
 
 class BodyTaker(Protocol):
@@ -56,8 +58,8 @@ class BodyReader(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         body = self._body
-        if len(body) < self.room_bytes:
-            body.extend(bytes(self.room_bytes - len(body)))
+        while (missing := self.room_bytes - len(body)) > 0:
+            body += _ZEROS[:missing]
         return memoryview(body)[self._connection.body_filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
