@@ -19,11 +19,13 @@ from mms.wire import (
     HELLO,
     RESULT,
     ROLE_CONTROL,
+    ROLE_WORK,
     Frame,
     FrameDecoder,
     Hello,
     ProtocolError,
 )
+from mms.wire.sockets import hold_more
 
 logger = logging.getLogger("mms.launch")
 
@@ -234,6 +236,13 @@ class WorkerConnection(asyncio.BufferedProtocol):
         self._decoder.max_length = link.max_frame_bytes
         if hello.role == ROLE_CONTROL:
             transport.set_write_buffer_limits(high=_MAX_UNREAD_BYTES)
+        connection = transport.get_extra_info("socket")
+        if (
+            hello.role == ROLE_WORK
+            and connection is not None
+            and connection.family == socket.AF_UNIX
+        ):
+            hold_more(connection)
         return frames[1:]
 
 

@@ -17,6 +17,7 @@ from mms.wire import (
     HEARTBEAT,
     HELLO,
     ROLE_CONTROL,
+    ROLE_WORK,
     Cancel,
     Frame,
     FrameDecoder,
@@ -24,6 +25,7 @@ from mms.wire import (
     ProtocolError,
     encode_frame,
 )
+from mms.wire.sockets import hold_more
 from mms.worker.process.setup import keep_connection
 
 #: The front is trusted; what it may send it bounds itself.
@@ -38,6 +40,8 @@ def connect(address: str, secret: str, role: str) -> socket.socket:
     if kind == "unix":
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         keep_connection(connection)
+        if role == ROLE_WORK:
+            hold_more(connection)
         connection.connect(where)
     elif kind == "tcp":
         host, _, port = where.rpartition(":")
