@@ -131,9 +131,10 @@ def register(client: Client, archive: str | None, is_json: bool, **values: Any) 
     from mms.cli.progress import showing_load
 
     has_files = values["prepackaged"] and values["model_uri"]
-    if archive is None and not has_files and values["serving_spec"] is None:
+    others = (values["serving_spec"], values["copy_of"])
+    if archive is None and not has_files and others == (None, None):
         raise click.UsageError(
-            "Give ARCHIVE, or --prepackaged with --model-uri, or --serving-spec."
+            "Give ARCHIVE, or --prepackaged with --model-uri, or --serving-spec, or --copy-of."
         )
     values["parameters"] = _parameters(values["parameters"], values["interface"])
     name = values["model_name"] or _stem(archive or "")

@@ -21,6 +21,8 @@ _FALSE: Final = ("no", "false", "n", "0")
 #: Beyond it numbers fit neither frames nor floats.
 _HUGE: Final = 10**18
 _INTEGER: Final[Mapping[str, Any]] = {"type": "integer"}
+#: What a setting of the same name takes, too.
+_MOST_THREADS: Final = 1024
 _BOOLEAN: Final[Mapping[str, Any]] = {"type": "boolean"}
 _MOST_IN_FILE: Final = 10**9
 #: A JSON value as a text within a parameter, in characters.
@@ -267,6 +269,23 @@ def choice(*words: str) -> Kind:
     )
 
 
+def _threads_of(value: Any) -> int:
+    number = integer_of(value)
+    if not 1 <= number <= _MOST_THREADS:
+        raise InvalidValue(f"must be from 1 to {_MOST_THREADS:,}, not {brief(value)}.")
+    return number
+
+
+def _threads_exactly(value: Any, unit: str) -> int:
+    number = _whole_exactly(1)(value, unit)
+    if number > _MOST_THREADS:
+        raise InvalidValue(f"a whole number from 1 to {_MOST_THREADS:,}")
+    return int(number)
+
+
+THREADS: Final = Kind(
+    "integer", lambda value, unit: _threads_of(value), _threads_exactly, _INTEGER, least=1
+)
 TEXT: Final = Kind("text", lambda value, unit: text_of(value), _text_exactly)
 TRUTH: Final = Kind(
     "truth", lambda value, unit: truth_of(value), _truth_exactly, _BOOLEAN, is_truth=True

@@ -16,6 +16,7 @@ from mms.registration.kind import (
     GPUS,
     RUNTIME,
     TEXT,
+    THREADS,
     TIMEOUT,
     TRUTH,
     WAITS,
@@ -60,6 +61,17 @@ class ModelParameters(Options):
         names_model=True,
         flag=None,
         shown=Shown("modelUrl", is_of_model=True),
+    )
+    copy_of: str | None = parameter(
+        "copy_of",
+        TEXT,
+        "A registered model, of which this one is a copy under another name.",
+        "Its default version, with its code, files and parameters. Beside it a registration has `model_name`, numbers "
+        "of workers, and what `PUT` changes. A copy writes no records of requests, and is gone after a restart.",
+        is_shared=False,
+        is_new=True,
+        names_model=True,
+        shown=Shown("copyOf"),
     )
     runtime: str | None = parameter(
         "runtime",
@@ -188,6 +200,19 @@ class ModelParameters(Options):
         keys=(Key("batchPolicy"),),
         is_new=True,
         shown=Shown("batchPolicy", is_of_model=True),
+        scope=WORKERS,
+    )
+    threads_per_worker: int | None = parameter(
+        "threads_per_worker",
+        THREADS,
+        "Threads that numeric libraries use in a worker.",
+        "From 1 to 1,024. It goes before variables such as OMP_NUM_THREADS that are set for the server.",
+        setting="threads_per_worker",
+        routes=_BOTH,
+        keys=(Key("threadsPerWorker"),),
+        is_new=True,
+        needs_workers=True,
+        shown=Shown("threadsPerWorker", unless=0),
         scope=WORKERS,
     )
     retry: bool | None = parameter(

@@ -153,4 +153,4 @@ def test_defaults_are_the_servers_where_a_registration_says_nothing() -> None:
 
 def test_the_table_says_which_changes_replace_workers() -> None:
     options = RegisterOptions("m.mar", batch_size=2, max_batch_delay_ms=5, retry=False)
-    assert options.for_new_workers() == {"batch_size": 2}
+    assert options.for_new_workers() == {"batch_size": 2, "threads_per_worker": None}

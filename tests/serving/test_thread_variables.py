@@ -8,15 +8,22 @@ from typing import Any
 import pytest
 from support.settings import settings_of
 
+from mms.serving.options import RegisterOptions
 from mms.serving.registration import model_factory
 from mms.serving.registration.model_factory import WorkerSpecs
 
 
 def _variables(
-    workers: int, environ: dict[str, str] | None = None, **settings: Any
+    workers: int, environ: dict[str, str] | None = None, own: int | None = None, **settings: Any
 ) -> dict[str, str]:
-    served: Any = SimpleNamespace(min_workers=workers)
-    return WorkerSpecs(settings_of(**settings), environ or {})._thread_variables(served)
+    asked = RegisterOptions(threads_per_worker=own)
+    found = settings_of(**settings)
+    served: Any = SimpleNamespace(
+        min_workers=workers,
+        options=SimpleNamespace(asked=asked),
+        effective=asked.with_defaults(found),
+    )
+    return WorkerSpecs(found, environ or {})._thread_variables(served)
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +49,9 @@ def test_what_the_operator_sets_or_hides_stays_so() -> None:
     assert "MKL_NUM_THREADS" not in variables
     assert "OMP_NUM_THREADS" not in variables
     assert variables["OPENBLAS_NUM_THREADS"] == "3"
+
+
+def test_what_a_registration_says_goes_before_the_server_and_its_variables() -> None:
+    variables = _variables(4, {"OMP_NUM_THREADS": "7"}, own=3, threads_per_worker=2)
+    assert set(variables.values()) == {"3"}
+    assert "OMP_NUM_THREADS" in variables

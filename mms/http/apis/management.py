@@ -197,7 +197,10 @@ class ManagementApi:
                 "serving_spec contains code and is refused here, because allowed_urls limits where models come from. "
                 "One of its expressions that matches the word serving_spec allows it."
             )
-        outcome = await self._host.operations.whole(self._host.register(options))
+        outcome = await self._host.operations.whole(
+            # A copy is there to be tried, and not to come back.
+            self._host.register(options, is_kept=options.copy_of is None)
+        )
         # The log has it already.
         state_of(request).warnings += outcome.without_effect
         return _told(request, outcome)

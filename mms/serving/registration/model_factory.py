@@ -226,15 +226,17 @@ class WorkerSpecs:
 
         Workers that differ in them are not forked from the same process: what that has imported has read its own.
         """
-        threads = self._settings.threads_per_worker
+        threads = served.effective.threads_per_worker
         if threads is None:
             return {}
+        is_own = served.options.asked.threads_per_worker is not None
         count = threads or max(1, available_cpus() // max(served.min_workers, 1))
         hidden = self._hidden
         return {
             name: str(count)
             for name in _THREAD_VARIABLES
-            if name not in self._environ and (hidden is None or not hidden.fullmatch(name))
+            if (is_own or name not in self._environ)
+            and (hidden is None or not hidden.fullmatch(name))
         }
 
     def installer_environment(self) -> dict[str, str]:

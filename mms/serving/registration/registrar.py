@@ -14,6 +14,7 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.registration.composites import HostOperations, find_document, make_factories
+from mms.serving.registration.copies import copied
 from mms.serving.registration.model_factory import make_model
 from mms.serving.registration.pipeline import Registration, Step, run_steps
 from mms.serving.registration.steps import (
@@ -130,6 +131,8 @@ class Registrar:
         self, options: RegisterOptions, default_name: str | None, replaced: ServedModel | None
     ) -> Registration:
         """Do all of a registration but the last step: nobody finds the model. Raises as `add`."""
+        if options.copy_of is not None:
+            options = await copied(options, self._registry)
         registration = Registration(options, default_name, replaced)
         self._under_way[id(registration)] = registration
         try:
