@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -162,6 +163,35 @@ def test_a_generator_is_closed_when_its_client_has_gone(main_server: Server, scr
         wire._read_until(b"\r\n\r\n")
     eventually("the generator is closed", closed.exists)
     assert _ask(main_server, {"count": 1}).text == "0,"
+
+
+@pytest.mark.edge
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
+def test_a_generator_is_closed_when_its_client_has_gone_while_nothing_is_sent(
+    server: Server, scratch: Path, accept: str
+) -> None:
+    closed = scratch / "closed"
+    order = {"count": 1, "wait for": str(scratch / "never"), "closed": str(closed)}
+    with server.inference.wire() as wire:
+        wire.send(_request(server.shared("stream"), order, f"Accept: {accept}"))
+        wire._read_until(b"0,")
+    eventually("the generator is closed", closed.exists)
+
+
+@pytest.mark.edge
+def test_a_client_that_closes_its_sending_side_alone_gets_the_rest_of_its_stream(
+    server: Server, gate: Gate
+) -> None:
+    with server.inference.wire() as wire:
+        order = {"count": 1, "values": ["~"], **gate.order, "last": True}
+        wire.send(_request(server.shared("stream"), order))
+        wire._read_until(b"~\r\n")
+        wire.socket.shutdown(socket.SHUT_WR)
+        # Zeros of the size of the next chunk: what finds out whether there is still a client.
+        assert wire._read_exactly(3) == b"000"
+        gate.open()
+        size, _, rest = wire._read_until(b"0\r\n\r\n").partition(b"\r\n")
+        assert len(rest) == int(size, 16) + 2
 
 
 def test_a_slow_reader_holds_up_its_own_stream_alone(main_server: Server) -> None:

@@ -619,16 +619,14 @@ class LaneProtocol(asyncio.Protocol):
     def _probe(self, probes: int) -> None:
         """Find out, little by little, whether a client that has closed its sending side waits for its answer.
 
-        With interim responses, which every client of HTTP/1.1 has to take.
+        With interim responses, which every client of HTTP/1.1 has to take, or between the parts of its answer.
         """
-        if (
-            self._is_closing
-            or not self._pipeline
-            or self._pipeline[0].lane_head.protocol != "HTTP/1.1"
-            or self._first_stream is not None
-        ):
+        if self._is_closing or not self._pipeline:
             return
-        if probes:
+        stream = self._first_stream
+        if probes and stream is not None:
+            stream.probe()
+        elif probes and self._pipeline[0].lane_head.protocol == "HTTP/1.1":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if probes < MAX_PROBES:
             asyncio.get_running_loop().call_later(PROBE_S, self._probe, probes + 1)

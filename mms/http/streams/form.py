@@ -53,6 +53,13 @@ class StreamForm:
         """Return what tells the client that no more comes; None: only the end of its connection does."""
         return None
 
+    def probe(self, *, is_chunked: bool) -> bytes:
+        """Return what may be sent between two chunks and says nothing: clients that are gone answer it with a reset."""
+        if is_chunked:
+            # A leading zero of the next chunk's size, which may have any number of them (RFC 9112, section 7.1).
+            return b"0"
+        return KEEP_ALIVE if self.is_events else b""
+
     def end(self, *, is_cut: bool) -> bytes:
         """Return what is sent behind the last chunk of a stream that has not failed. The lane's forms have nothing.
 

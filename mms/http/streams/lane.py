@@ -152,6 +152,12 @@ class LaneStream:
         if untaken:
             self._stream.taken(untaken)
 
+    def probe(self) -> None:
+        """Send something that says nothing, for a client that may be gone."""
+        data = self._form.probe(is_chunked=self._is_chunked) if self._has_body else b""
+        if data and self._has_written:
+            self._write(data)
+
     def check_time(self, now: float) -> None:
         """Keep a connection alive on which nothing is sent. To be called at intervals."""
         if (

@@ -51,6 +51,10 @@ class WebStream:
         self._is_cut = False
         self._is_given_up = False
         self._has_news = asyncio.Event()
+        #: Its head is sent, and a part.
+        self._has_written = False
+        #: Its route waits for the next part.
+        self._is_silent = False
 
     # The request's calls
 
@@ -87,17 +91,22 @@ class WebStream:
             self._stream.close()
             return respond(status, phrase or None, headers, b"")
         response = stream_response(asked_by, status, phrase or None, self._form.headers(headers))
-        state_of(asked_by).begin_answer()
+        state_of(asked_by).begin_answer(self._probe)
         await response.prepare(asked_by)
         while True:
             await self._send_parts(response.write)
             if self._is_ended:
                 break
             self._has_news.clear()
+            self._is_silent = self._has_written
             try:
                 await asyncio.wait_for(self._has_news.wait(), self._silence_s)
             except asyncio.TimeoutError:
+                self._is_silent = False
                 await response.write(KEEP_ALIVE)
+                self._has_written = True
+            finally:
+                self._is_silent = False
         if self._error is not None or self._is_given_up:
             told = self._form.error(self._error) if self._error is not None else None
             if told is None:
@@ -109,6 +118,12 @@ class WebStream:
             await response.write(told)
         await response.write_eof()
         return response
+
+    def _probe(self) -> None:
+        """Send something that says nothing, for a client that may be gone."""
+        transport = self._asked_by.transport
+        if transport is not None and self._is_silent:
+            transport.write(self._form.probe(is_chunked=self._asked_by.version >= (1, 1)))
 
     @property
     def _silence_s(self) -> float | None:
@@ -125,4 +140,5 @@ class WebStream:
                 cost += cost_of(body)
                 data += self._form.chunk(body)
             await write(data)
+            self._has_written = True
             self._stream.taken(cost)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from aiohttp import StreamReader, web
@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
         "_is_judging",
         "_owner",
         "_pace",
+        "_probe",
         "_request",
         "_seen_bytes",
         "_transport",
@@ -75,6 +76,8 @@ class Connection(asyncio.Protocol):
         self.quiet_since = time.monotonic()
         #: The head of an answer has been written, and not all of its body.
         self.is_answering = False
+        #: Sends something that says nothing between the parts of the answer.
+        self._probe: Callable[[], None] | None = None
         self.is_half_closed = False
         self.account = WaitingAccount(owner.memory)
         #: How fast the client takes its answers, and what was to be sent at the last look.
@@ -103,7 +106,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.discard(self._transport)
         self.account.close()
-        self._request = None
+        self._request = self._probe = None
         self._inner.connection_lost(exc)
 
     @faults.ends_connection
@@ -154,13 +157,17 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._seen_bytes = -1
 
-    def begin_answer(self) -> None:
-        """The head of the answer is written; its body comes in parts."""
+    def begin_answer(self, probe: Callable[[], None] | None) -> None:
+        """The head of the answer is written; its body comes in parts.
+
+        `probe`: sends something that says nothing, for a client that may be gone; None: nothing can.
+        """
         self.is_answering = True
+        self._probe = probe
 
     def finish(self, answer_bytes: int) -> None:
         """The answer of the request is made."""
-        self._request = None
+        self._request = self._probe = None
         self.is_answering = False
         self.quiet_since = time.monotonic()
         # Until the next look at what of it is not taken yet.
@@ -182,7 +189,7 @@ class Connection(asyncio.Protocol):
     def _look_at_half_closed(self, looks: int, quiet_looks: int) -> None:
         """Close once nothing is under way. Find out, little by little, whether the client waits for its answer.
 
-        With interim responses, which every client of HTTP/1.1 has to take.
+        With interim responses, which every client of HTTP/1.1 has to take, or between the parts of its answer.
         """
         transport = self._transport
         request = self._request
@@ -205,7 +212,9 @@ class Connection(asyncio.Protocol):
             is_due = (
                 looks % round(PROBE_S / _LOOK_S) == 0 and looks * _LOOK_S <= MAX_PROBES * PROBE_S
             )
-            if is_due and not self.is_answering and request.version >= (1, 1):
+            if is_due and self._probe is not None:
+                self._probe()
+            elif is_due and not self.is_answering and request.version >= (1, 1):
                 transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         asyncio.get_running_loop().call_later(
             _LOOK_S, self._look_at_half_closed, looks + 1, quiet_looks

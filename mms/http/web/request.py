@@ -96,7 +96,7 @@ class RequestState:
         #: Counts what the connection holds in memory.
         self.account: WaitingAccount | None = None
         #: Tells the connection that the head of an answer is written, whose body comes in parts.
-        self.begin_answer: Callable[[], None] = lambda: None
+        self.begin_answer: Callable[[Callable[[], None] | None], None] = lambda _: None
         #: The head of an answer is written: no other one can be.
         self.is_answering = False
         self.inflater = inflater
