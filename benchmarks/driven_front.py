@@ -23,6 +23,8 @@ from mms.launch.connection import Link
 from mms.launch.interface import LinkListener, WorkerLink, WorkerSpec
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
+from mms.log_writer.lines import Lines, pack
+from mms.log_writer.writer import LogWriter
 from mms.observe import Recorder
 from mms.observe.log_files.setup import LogOptions, Logs
 from mms.observe.worker_events import WorkerEventLog
@@ -189,13 +191,26 @@ def give(connection: WorkerConnection, data: bytes) -> None:
     connection.buffer_updated(len(data))
 
 
-class _UnwrittenLogs(Logs):
-    """Takes lines that no thread writes."""
+class _NoWriter(LogWriter):
+    """Has lines packed for a process that is not there."""
 
-    def flush(self) -> None:
-        self._lines.clear()
-        for texts in self._texts.values():
-            texts.clear()
+    dropped_lines = 0
+
+    def put(self, items: Sequence[Lines]) -> None:
+        pack(items)
+
+    def wait_until_written(self, timeout_s: float) -> bool:
+        return True
+
+    def close(self) -> None:
+        return
+
+
+class _UnwrittenLogs(Logs):
+    """Takes lines that nobody writes."""
+
+    def _make_writer(self, stdout_fd: int, stderr_fd: int) -> LogWriter:
+        return _NoWriter()
 
 
 class DrivenFront:

@@ -23,6 +23,7 @@ from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
 from mms.observe import events
 from mms.observe.recent_errors import NoteError
+from mms.observe.recorder import request_line
 from mms.security import INFERENCE, Access, client_of, without_credentials
 from mms.security.access import client_name
 
@@ -154,10 +155,9 @@ class GrpcFront:
         self._record(
             (
                 now,
-                call.connection.remote,
-                "POST",
-                call.head.path.decode("latin-1"),
-                "HTTP/2.0",
+                request_line(
+                    call.connection.remote, "POST", call.head.path.decode("latin-1"), "HTTP/2.0"
+                ),
                 http_status,
                 now - received_at,
                 model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-#: Outputs (bits), length of the text that follows, in bytes.
-HEADER = struct.Struct("=II")
+#: Length of the packed lines that follow, in bytes.
+HEADER = struct.Struct("=Q")
 #: Items that are done, lines that are done, lines that were dropped.
 PROGRESS = struct.Struct("=QQQ")

@@ -57,7 +57,7 @@ class LineWriter:
         self._limit_bytes = limit_bytes
         self._report = report
         self._on_progress = on_progress
-        self._queue: deque[tuple[Sink, bytes]] = deque()
+        self._queue: deque[tuple[Sink, bytes, int]] = deque()
         self._queued_bytes = 0
         self._is_writing = False
         self._is_closed = False
@@ -69,18 +69,19 @@ class LineWriter:
     def __repr__(self) -> str:
         return f"<LineWriter {self.name}, {self._queued_bytes} bytes queued>"
 
-    def put(self, items: Iterable[tuple[Sink, bytes]]) -> None:
-        """Queue whole lines for their sinks. Over the limit they are dropped and counted."""
+    def put(self, items: Iterable[tuple[Sink, bytes, int]]) -> None:
+        """Queue (sink, whole lines, how many they are). Over the limit they are dropped and counted."""
         dropped = 0
         with self._changed:
             if self._is_closed:
                 return
-            for sink, data in items:
+            for sink, data, lines in items:
                 self._sinks.add(sink)
                 if self._queued_bytes and self._queued_bytes + len(data) > self._limit_bytes:
-                    dropped += self._drop(data)
+                    self._drop(lines)
+                    dropped += lines
                     continue
-                self._queue.append((sink, data))
+                self._queue.append((sink, data, lines))
                 self._queued_bytes += len(data)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -89,12 +90,10 @@ class LineWriter:
         if dropped:
             self._drops.dropping(dropped)
 
-    def _drop(self, data: bytes) -> int:
-        lines = data.count(b"\n")
+    def _drop(self, lines: int) -> None:
         self.dropped_lines += lines
         self.done_lines += lines
         self.done_items += 1
-        return lines
 
     def wait_until_written(self, timeout_s: float) -> bool:
         """Wait for all that was put so far. False where the time was not enough."""
@@ -126,12 +125,12 @@ class LineWriter:
                 items = list(self._queue)
                 self._queue.clear()
                 self._is_writing = True
-            for sink, data in items:
+            for sink, data, lines in items:
                 sink.write(data)
                 with self._changed:
                     self._queued_bytes -= len(data)
                     self.done_items += 1
-                    self.done_lines += data.count(b"\n")
+                    self.done_lines += lines
             with self._changed:
                 self._is_writing = False
                 has_caught_up = not self._queue

@@ -1,6 +1,6 @@
 """Has a process write the log, so that nothing that writing takes is taken from the event loop.
 
-Text goes to `writer_process.py` through a pipe that never blocks. What the pipe does not take waits here, up to a
+Lines go to `writer_process.py` through a pipe that never blocks. What the pipe does not take waits here, up to a
 limit; more is dropped and counted. A process that has ended is replaced.
 """
 
@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from mms.log_writer.framing import HEADER, PROGRESS
 from mms.log_writer.line_writer import DropReport
+from mms.log_writer.lines import Lines, line_count, output_count, pack, unpack
 from mms.log_writer.sink import report_to_stderr
 from mms.log_writer.writer import FILES_CLOSE_S, STDOUT_CLOSE_S, LogWriter, ThreadWriter
 from mms.processes.exits import describe_exit
@@ -48,17 +49,16 @@ _READ_BYTES = 64 * 1024
 
 
 class _Message:
-    """Text on its way. `pieces` is what the pipe has not taken."""
+    """Lines on their way. `pieces` is what the pipe has not taken."""
 
-    __slots__ = ("has_begun", "items", "lines", "outputs", "pieces", "size", "text")
+    __slots__ = ("has_begun", "items", "lines", "packed", "pieces", "size")
 
-    def __init__(self, outputs: int, text: bytes) -> None:
-        self.outputs = outputs
-        self.text = text
-        self.size = len(text)
-        self.items = outputs.bit_count()
-        self.lines = text.count(b"\n") * self.items
-        self.pieces: list[bytes | memoryview] = [HEADER.pack(outputs, len(text)), text]
+    def __init__(self, packed: bytes, items: int, lines: int) -> None:
+        self.packed = packed
+        self.size = len(packed)
+        self.items = items
+        self.lines = lines
+        self.pieces: list[bytes | memoryview] = [HEADER.pack(len(packed)), packed]
         self.has_begun = False
 
 
@@ -111,17 +111,18 @@ class ProcessWriter(LogWriter):
     def is_behind(self) -> bool:
         return bool(self._messages)
 
-    def put(self, items: Iterable[tuple[int, bytes]]) -> None:
+    def put(self, items: Sequence[Lines]) -> None:
         dropped = 0
         with self._lock:
             if self._is_closed:
                 return
-            for outputs, text in items:
-                if self._waiting_bytes and self._waiting_bytes + len(text) > self._limit_bytes:
-                    dropped += text.count(b"\n") * outputs.bit_count()
-                    continue
-                self._messages.append(_Message(outputs, text))
-                self._waiting_bytes += len(text)
+            if items:
+                packed, lines = pack(items), line_count(items)
+                if self._waiting_bytes and self._waiting_bytes + len(packed) > self._limit_bytes:
+                    dropped = lines
+                else:
+                    self._messages.append(_Message(packed, output_count(items), lines))
+                    self._waiting_bytes += len(packed)
             self._dropped_before += dropped
             if self._messages:
                 self._send()
@@ -164,7 +165,8 @@ class ProcessWriter(LogWriter):
             if self._messages:
                 # There is no process, and no time to wait for another one.
                 writer = ThreadWriter(self._paths, self._stdout_fd, report=self._report)
-                writer.put([(message.outputs, message.text) for message in self._messages])
+                for message in self._messages:
+                    writer.put(unpack(message.packed))
                 writer.close()
                 self._dropped_before += writer.dropped_lines
                 self._messages.clear()

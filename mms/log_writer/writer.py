@@ -1,4 +1,4 @@
-"""Writes log text where it belongs. Outputs are bits: one for each file by its place in the list, and standard output.
+"""Writes log lines where they belong.
 
 What writes is either threads of this process (`ThreadWriter`), or a process of its own that has such threads
 (`ProcessWriter` in `process_writer.py`).
@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from mms.log_writer.line_writer import LineWriter
+from mms.log_writer.lines import STDOUT, Lines, written_out
 from mms.log_writer.rotating_file import RotatingFile
 from mms.log_writer.sink import Sink, StreamSink, report_to_stderr
-
-#: The bit of standard output, behind those of all files.
-STDOUT = 1 << 15
 
 #: Log text in memory while files, or the reader of standard output, do not keep up.
 _FILES_LIMIT_BYTES = 64 * 1024 * 1024
@@ -23,15 +21,15 @@ _STDOUT_LIMIT_BYTES = 16 * 1024 * 1024
 #: How long an end of the server waits for them.
 FILES_CLOSE_S = 5.0
 STDOUT_CLOSE_S = 2.0
-#: Threads that write take Python's lock from the event loop each time that they are woken.
-_THREADS_PAUSE_S = 0.025
+#: A process that writes costs its wake-ups, and threads take Python's lock from the event loop by each of theirs.
+_PAUSE_S = 0.025
 
 
 class LogWriter(ABC):
     """Takes log text from any thread. No method but `close` and `wait_until_written` waits for an output."""
 
     #: Whoever has much to write had better gather it for so long.
-    pause_s = 0.0
+    pause_s = _PAUSE_S
 
     @property
     @abstractmethod
@@ -44,8 +42,8 @@ class LogWriter(ABC):
         return False
 
     @abstractmethod
-    def put(self, items: Iterable[tuple[int, bytes]]) -> None:
-        """Write whole lines to the outputs whose bits are set; b"" only creates the file."""
+    def put(self, items: Sequence[Lines]) -> None:
+        """Write lines, in their order."""
 
     @abstractmethod
     def wait_until_written(self, timeout_s: float) -> bool:
@@ -58,8 +56,6 @@ class LogWriter(ABC):
 
 class ThreadWriter(LogWriter):
     """One thread for the files and one for standard output, whose reader may stop."""
-
-    pause_s = _THREADS_PAUSE_S
 
     def __init__(
         self,
@@ -100,13 +96,15 @@ class ThreadWriter(LogWriter):
         held = sum(sink.held_lines for sink in self._sinks)
         return self._files.done_lines + self._stdout.done_lines - held
 
-    def put(self, items: Iterable[tuple[int, bytes]]) -> None:
-        for_files: list[tuple[Sink, bytes]] = []
-        for outputs, data in items:
+    def put(self, items: Sequence[Lines]) -> None:
+        for_files: list[tuple[Sink, bytes, int]] = []
+        for outputs, data, lines in written_out(items):
             if outputs & STDOUT:
-                self._stdout.put([(self._stdout_sink, data)])
+                self._stdout.put([(self._stdout_sink, data, lines)])
             for_files += [
-                (sink, data) for index, sink in enumerate(self._sinks) if outputs >> index & 1
+                (sink, data, lines)
+                for index, sink in enumerate(self._sinks)
+                if outputs >> index & 1
             ]
         if for_files:
             self._files.put(for_files)

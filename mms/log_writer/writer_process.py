@@ -1,6 +1,6 @@
 """The process that writes the log. Run as a file, without installed packages.
 
-Standard input is a pipe with messages: a header (`HEADER`: outputs, length) and text. When it ends, because the server
+Standard input is a pipe with messages: a header (`HEADER`) and packed lines. When it ends, because the server
 closes it or is gone, everything is written and the process ends. Signals to stop are nothing to it: a service manager
 sends them to all processes of the server, and the server's last lines come after them.
 
@@ -19,6 +19,7 @@ import sys
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from mms.log_writer.framing import HEADER, PROGRESS
+from mms.log_writer.lines import unpack
 from mms.log_writer.writer import ThreadWriter
 
 #: The process gives way to the server, its workers and its clients' side of a small machine.
@@ -47,12 +48,12 @@ def main() -> None:
     writer = ThreadWriter(sys.argv[2:], 1, on_progress=tell_progress)
     with open(0, "rb", buffering=256 * 1024) as source:
         while len(head := source.read(HEADER.size)) == HEADER.size:
-            outputs, length = HEADER.unpack(head)
+            (length,) = HEADER.unpack(head)
             data = source.read(length)
             if len(data) < length:
                 # The server was killed in the middle of it.
-                data = data[: data.rfind(b"\n") + 1]
-            writer.put([(outputs, data)])
+                break
+            writer.put(unpack(data))
     writer.close()
     tell_progress()
     # A reader of standard output who never reads holds its thread for good.

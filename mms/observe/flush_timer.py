@@ -1,7 +1,7 @@
 """Calls the recorder's flush from the event loop, more often while there is much to flush.
 
-A busy server digests its records in small portions, for the requests that wait meanwhile. To threads that write them,
-lines are handed more seldom: each time they take Python's lock from the event loop.
+A busy server digests its records in small portions, for the requests that wait meanwhile. To what writes them, lines
+are handed more seldom: each time costs it a wake-up.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Keeps what happened, on the hot path as tuples in plain lists, and turns it into log lines and counts in bulk.
 
-A flush formats all records of one millisecond together: what their lines have in common is made once and joined in by
-C code. Requests and batches cost about a microsecond of flush each; `requests` and `batches` may be appended to through
-a kept bound method, the lists stay the same objects.
+A flush formats all records of one millisecond together: what their lines have in common is made once, and put around
+each by what writes the log. Requests and batches cost about a microsecond of flush each; `requests` and `batches` may
+be appended to through a kept bound method, the lists stay the same objects.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from mms.log_writer.dates import LineDates
+from mms.log_writer.lines import Form
 from mms.observe import logger_names
-from mms.observe.log_files.setup import LAYOUT_QLOG, LogFile, Logs, level_word
+from mms.observe.log_files.setup import LAYOUT_QLOG, OUTPUTS, LogFile, Logs, level_word
 from mms.observe.metrics.aggregates import Aggregates
 from mms.observe.metrics.lines import METRIC_MARK, file_line, one_line, qlog_record
 from mms.observe.model_lines import ModelLines
 from mms.observe.recent_errors import RecentErrors
 from mms.wire.log_records import decode_record
 
-#: `time.monotonic()`, remote address, method, uri, protocol, status, elapsed seconds, model, version. The model is
-#: "" where the response is no prediction of a registered model, the version "" where there is none.
-RequestRecord: TypeAlias = tuple[float, str, str, str, str, int, float, str, str]
+#: `time.monotonic()`, request line (`request_line`), status, elapsed seconds, model, version. The model is "" where
+#: the response is no prediction of a registered model, the version "" where there is none.
+RequestRecord: TypeAlias = tuple[float, str, int, float, str, str]
 #: `time.monotonic()`, model, version, worker's name, size, queue seconds of each request, entry point seconds,
 #: request ids, whether the entry point returned a good answer.
 BatchRecord: TypeAlias = tuple[
@@ -39,6 +40,13 @@ _STDERR = "stderr"
 #: The digits of hundredths as Python writes a rounded float: 5 is .05, 30 is .3.
 _FRACTIONS = tuple(f"{n:02d}".rstrip("0") or "0" for n in range(100))
 _CLASSES = ("2XX", "4XX", "5XX")
+_KNOWN = 1000
+_NUMBERS = tuple(str(n) for n in range(_KNOWN))
+
+
+def request_line(remote: str, method: str, uri: str, protocol: str) -> str:
+    """Return what the access log has of a request. `remote`: its client's address."""
+    return f'{remote} "{method} {uri} {protocol}"'
 
 
 class _Measured:
@@ -211,96 +219,89 @@ class Recorder:
         records = self.requests[:]
         del self.requests[: len(records)]
         has_access = self._has_access
-        access: list[str] = []
-        metrics: list[str] = []
-        messages: list[str] = []
         class_counts = [0, 0, 0]
         elapsed: dict[tuple[str, str, int], list[float]] = {}
         epoch_s = self._epoch_s()
-        group_ms = int((records[0][0] + epoch_s) * 1000)
-        last_status = -1
-        last_model = last_version = ""
+        group_ms = 0
+        #: Of the millisecond that is gathered, by the clock of the records.
+        from_s = until_s = records[0][0]
+        status = -1
+        model = version = ""
+        label = ""
         times_s: list[float] = []
         class_index = 0
-        for at_s, remote, method, uri, protocol, status, elapsed_s, model, version in records:
-            ms = int((at_s + epoch_s) * 1000)
-            if ms != group_ms:
-                self._end_request_group(group_ms, messages, class_counts, access, metrics)
-                group_ms = ms
-            if status != last_status or model != last_model or version != last_version:
+        messages: list[str] = []
+        for at_s, line, its_status, elapsed_s, its_model, its_version in records:
+            if not from_s <= at_s < until_s:
+                self._end_request_group(group_ms, messages, class_counts)
+                messages = []
+                group_ms = int((at_s + epoch_s) * 1000)
+                from_s, until_s = group_ms / 1000 - epoch_s, (group_ms + 1) / 1000 - epoch_s
+            if its_status != status or its_model != model or its_version != version:
+                status, model, version = its_status, its_model, its_version
                 times_s = elapsed.setdefault((model, version, status), [])
                 class_index = _class_index(status)
-                last_status, last_model, last_version = status, model, version
+                label = f" {status} "
             times_s.append(elapsed_s)
             class_counts[class_index] += 1
             if has_access:
-                messages.append(
-                    f'{remote} "{method} {uri} {protocol}" {status} {int(elapsed_s * 1000)}'
-                )
-        self._end_request_group(group_ms, messages, class_counts, access, metrics)
+                elapsed_ms = int(elapsed_s * 1000)
+                # Python takes its time to write an integer.
+                shown_ms = _NUMBERS[elapsed_ms] if 0 <= elapsed_ms < _KNOWN else str(elapsed_ms)
+                messages.append(line + label + shown_ms)
+        self._end_request_group(group_ms, messages, class_counts)
         for (model, version, status), values in elapsed.items():
             self.aggregates.request_series(model, version, status).observe_all(values)
-        if access:
-            self.logs.add_text(LogFile.ACCESS, "".join(access))
-        if metrics:
-            self.logs.add_text(LogFile.MMS_METRICS, "".join(metrics))
 
     def _end_request_group(
-        self,
-        group_ms: int,
-        messages: list[str],
-        class_counts: list[int],
-        access: list[str],
-        metrics: list[str],
+        self, group_ms: int, messages: list[str], class_counts: list[int]
     ) -> None:
-        """Make the lines of the requests of one millisecond, and empty `messages` and `class_counts`."""
+        """Make the lines of the requests of one millisecond, and empty `class_counts`."""
+        if not any(class_counts):
+            return
         date = self._dates.of(group_ms)
-        copies: list[str] = []
         if messages:
-            access.append(_prefixed(f"{date} - ", messages))
-            if self._has_copies:
-                copies.append(_prefixed(f"{date} [INFO ] main ACCESS_LOG - ", messages))
+            start = f"{date} [INFO ] main ACCESS_LOG - "
+            self._add(group_ms, LogFile.ACCESS, f"{date} - ", start, messages)
             if self._access_logger is not None:
                 _forward(self._access_logger, messages)
-            messages.clear()
         if self._has_server_metrics:
-            epoch_s = group_ms // 1000
             for class_name, count in zip(_CLASSES, class_counts, strict=True):
                 if not count:
                     continue
                 message = (
                     f"Requests{class_name}.Count:1|#{_HOST}|#hostname:{self._hostname},"
-                    f"timestamp:{epoch_s}"
+                    f"timestamp:{group_ms // 1000}"
                 )
-                metrics.append(self._metric_text(date, message) * count)
-                if self._has_copies:
-                    copies.append(f"{date} [INFO ] main MMS_METRICS - {message}\n" * count)
+                start = f"{date} [INFO ] main MMS_METRICS - "
+                self._add_metrics(
+                    group_ms, LogFile.MMS_METRICS, f"{date} - ", start, [message], times=count
+                )
                 if self._server_metric_logger is not None:
                     _forward(self._server_metric_logger, [message] * count)
         class_counts[:] = (0, 0, 0)
-        if copies:
-            self.logs.add_line(group_ms, "".join(copies))
 
     def _flush_batches(self) -> None:
         records = self.batches[:]
         del self.batches[: len(records)]
-        lines: list[str] = []
         #: By worker: what differs between its lines of one millisecond.
         values: dict[str, list[str]] = {}
         response_times: dict[str, list[str]] = {}
         measured: dict[tuple[str, str], _Measured] = {}
         epoch_s = self._epoch_s()
-        group_ms = int((records[0][0] + epoch_s) * 1000)
+        group_ms = 0
+        #: Of the millisecond that is gathered, by the clock of the records.
+        from_s = until_s = records[0][0]
         last_worker = last_model = last_version = None
         worker_values: list[str] = []
         worker_times: list[str] = []
         model_measured = _Measured()
         middle = ""
         for at_s, model, version, worker, size, queue_s, handler_s, ids, is_success in records:
-            ms = int((at_s + epoch_s) * 1000)
-            if ms != group_ms:
-                self._end_batch_group(group_ms, values, response_times, lines)
-                group_ms = ms
+            if not from_s <= at_s < until_s:
+                self._end_batch_group(group_ms, values, response_times)
+                group_ms = int((at_s + epoch_s) * 1000)
+                from_s, until_s = group_ms / 1000 - epoch_s, (group_ms + 1) / 1000 - epoch_s
                 last_worker = None
             if worker != last_worker:
                 worker_values = values.setdefault(worker, [])
@@ -325,7 +326,7 @@ class Recorder:
                 )
             else:
                 model_measured.failures += 1
-        self._end_batch_group(group_ms, values, response_times, lines)
+        self._end_batch_group(group_ms, values, response_times)
         for (model, version), one in measured.items():
             series = self.aggregates.batch_series(model, version)
             series.last_at = one.last_at_s + epoch_s
@@ -338,8 +339,6 @@ class Recorder:
             series.handler.observe_all(one.handler_s)
             series.sizes.observe_all(one.sizes)
             series.failures += one.failures
-        if lines:
-            self.logs.add_text(LogFile.MODEL_METRICS, "".join(lines))
 
     def _flush_codings(self) -> None:
         records = self.codings[:]
@@ -357,37 +356,31 @@ class Recorder:
             self.aggregates.batch_series(model, version).first_chunk.observe_all([elapsed_s])
 
     def _end_batch_group(
-        self,
-        group_ms: int,
-        values: dict[str, list[str]],
-        response_times: dict[str, list[str]],
-        lines: list[str],
+        self, group_ms: int, values: dict[str, list[str]], response_times: dict[str, list[str]]
     ) -> None:
         """Make the lines of the batches of one millisecond, and empty `values` and `response_times`."""
+        if not values:
+            return
         date = self._dates.of(group_ms)
         name = "PredictionTime.Milliseconds:"
         suffix = f",timestamp:{group_ms // 1000}"
-        copies: list[str] = []
         for worker, worker_values in values.items():
             if not worker_values or not self._has_model_metrics:
                 continue
-            if self._is_qlog:
-                lines.extend([self._metric_text(date, f"{name}{v}{suffix}") for v in worker_values])
-            else:
-                lines.append(_prefixed(f"{date} - {name}", worker_values, suffix))
-            if self._has_copies:
-                start = f"{date} [INFO ] {worker}-stdout MODEL_METRICS - {name}"
-                copies.append(_prefixed(start, worker_values, suffix))
+            start = f"{date} [INFO ] {worker}-stdout MODEL_METRICS - {name}"
+            self._add_metrics(
+                *(group_ms, LogFile.MODEL_METRICS, f"{date} - {name}", start, worker_values),
+                name=name,
+                behind=suffix,
+            )
             if self._model_metric_logger is not None:
                 _forward(self._model_metric_logger, [f"{name}{v}{suffix}" for v in worker_values])
         if self._has_copies and self._has_response_times:
             for worker, times in response_times.items():
                 start = f"{date} [INFO ] {worker} {logger_names.WORKER_THREAD} - Backend response time: "
-                copies.append(_prefixed(start, times))
+                self._add(group_ms, None, "", start, times)
         values.clear()
         response_times.clear()
-        if copies:
-            self.logs.add_line(group_ms, "".join(copies))
 
     def _flush_model_metrics(self) -> None:
         self._flush_metrics(
@@ -406,36 +399,65 @@ class Recorder:
     ) -> None:
         taken = records[:]
         del records[: len(taken)]
-        lines: list[str] = []
         for wall_s, thread_name, message in taken:
             ms = int(wall_s * 1000)
             date = self._dates.of(ms)
-            lines.append(self._metric_text(date, message))
-            if self._has_copies:
-                self.logs.add_line(ms, f"{date} [INFO ] {thread_name} {logger_name} - {message}\n")
+            start = f"{date} [INFO ] {thread_name} {logger_name} - "
+            self._add_metrics(ms, file, f"{date} - ", start, [message])
             if logger is not None:
                 _forward(logger, [message])
-        self.logs.add_text(file, "".join(lines))
 
     def _flush_output(self) -> None:
         taken = self._output[:]
         del self._output[: len(taken)]
-        texts: list[str] = []
+        outputs = self.logs.server_log | OUTPUTS[LogFile.MODEL]
         for wall_s, thread_name, level, logger_name, text in taken:
             ms = int(wall_s * 1000)
             date = self._dates.of(ms)
             line = f"{date} [{level_word(level)}] {thread_name} {logger_name} - {text}\n"
-            self.logs.add_line(ms, line)
-            texts.append(line)
-        if texts:
-            self.logs.add_text(LogFile.MODEL, "".join(texts))
+            self.logs.add_text(ms, outputs, line)
 
-    def _metric_text(self, date: str, message: str) -> str:
-        """Return a metric as the metrics files have it."""
+    def _add_metrics(
+        self,
+        at_ms: int,
+        file: LogFile,
+        before: str,
+        copy_before: str,
+        metrics: list[str],
+        *,
+        name: str = "",
+        behind: str = "",
+        times: int = 1,
+    ) -> None:
+        """Add metrics to one of the metrics files, and copies. `name`: the end of what stands before each."""
         if self._is_qlog:
             options = self.logs.options
-            return qlog_record(message, options.program, options.marketplace)
-        return f"{date} - {message}\n"
+            for metric in metrics:
+                message = f"{name}{metric}{behind}"
+                record = qlog_record(message, options.program, options.marketplace)
+                self.logs.add_text(at_ms, OUTPUTS[file], record * times)
+            self._add(at_ms, None, "", copy_before, metrics, behind, times)
+        else:
+            self._add(at_ms, file, before, copy_before, metrics, behind, times)
+
+    def _add(
+        self,
+        at_ms: int,
+        file: LogFile | None,
+        before: str,
+        copy_before: str,
+        messages: list[str],
+        behind: str = "",
+        times: int = 1,
+    ) -> None:
+        """Add a line of each message to a file, and copies to the server's log, with other words before them."""
+        forms: list[Form] = []
+        if file is not None:
+            forms.append((OUTPUTS[file], before, behind))
+        if self._has_copies:
+            forms.append((self.logs.server_log, copy_before, behind))
+        if forms:
+            self.logs.add((at_ms, "\n".join(messages), len(messages), times, tuple(forms)))
 
 
 def _is_on(logger_name: str) -> bool:
@@ -445,11 +467,6 @@ def _is_on(logger_name: str) -> bool:
 def _class_index(status: int) -> int:
     """Return the class that counts a status: as in MMS, whatever is neither 2xx nor 4xx counts as 5xx."""
     return {2: 0, 4: 1}.get(status // 100, 2)
-
-
-def _prefixed(prefix: str, messages: list[str], suffix: str = "") -> str:
-    """Return a line of each message, between the same words."""
-    return prefix + f"{suffix}\n{prefix}".join(messages) + suffix + "\n"
 
 
 def _forward(logger: logging.Logger, messages: list[str]) -> None:

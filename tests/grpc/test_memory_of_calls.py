@@ -225,7 +225,7 @@ async def test_many_small_bombs_hold_little_and_each_gets_its_answer() -> None:
         finally:
             tracemalloc.stop()
         assert peak < 8 * MEBIBYTE
-        assert [record[5] for record in served.records] == [413] * 64
+        assert [record[2] for record in served.records] == [413] * 64
 
 
 async def test_answered_calls_leave_nothing_in_memory(served: Served, client: Client) -> None:
@@ -284,7 +284,7 @@ async def test_messages_of_all_connections_together_fill_no_more_than_the_limit(
         assert len(held) == 1, "one is read on, else none would come to its end"
         held[0].check_time(time.monotonic() + 61)
         assert not held[0]._is_held
-        assert {record[5] for record in served.records} == {503}
+        assert {record[2] for record in served.records} == {503}
 
 
 async def test_a_client_that_has_stopped_sending_gets_the_answers_that_it_is_owed() -> None:
@@ -306,4 +306,4 @@ async def test_a_client_that_has_stopped_sending_gets_the_answers_that_it_is_owe
             assert headers["grpc-status"] == "0"
         assert await asyncio.wait_for(raw.reader.read(), WAIT_S) is not None
         assert not served.front.connections
-    assert sorted(record[5] for record in served.records) == [200] * 10 + [499]
+    assert sorted(record[2] for record in served.records) == [200] * 10 + [499]

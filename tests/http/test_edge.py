@@ -193,7 +193,7 @@ async def test_a_half_closed_client_gets_its_answer(bench):
 async def test_what_is_no_http_is_400_recorded_and_no_error_of_the_server(bench, caplog):
     received = await bench.exchange(b"NO HTTP AT ALL\r\n\r\n")
     assert received.split(b" ", 2)[1] == b"400"
-    assert [record[5] for record in bench.records] == [400]
+    assert [record[2] for record in bench.records] == [400]
     received = await bench.exchange(b"GET /ping HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n")
     assert received.split(b" ", 2)[1] == b"400"
     assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]

@@ -9,7 +9,7 @@ import pytest
 
 from mms.log_writer.descriptor_links import own_descriptor
 from mms.log_writer.writer import ThreadWriter
-from mms.observe.log_files.setup import WRITER_PROCESS, LogFile, LogOptions, Logs
+from mms.observe.log_files.setup import OUTPUTS, WRITER_PROCESS, LogFile, LogOptions, Logs
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_threads_write_a_log_file_that_is_an_open_file_of_the_server_and_people_
     try:
         logs = Logs(options, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
         assert isinstance(logs._writer, ThreadWriter)
-        logs.add_text(LogFile.MODEL, "a line\n")
+        logs.add_text(0, OUTPUTS[LogFile.MODEL], "a line\n")
         logs.close()
         said = os.read(read_fd, 4096).decode()
         assert f"{LogFile.MODEL.value} is a link" in said

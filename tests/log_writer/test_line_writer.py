@@ -29,8 +29,8 @@ class MemorySink(Sink):
 def test_lines_are_written_in_order_in_another_thread() -> None:
     sink = MemorySink()
     writer = LineWriter("test", 100)
-    writer.put([(sink, b"one\n"), (sink, b"two\n")])
-    writer.put([(sink, b"three\n")])
+    writer.put([(sink, b"one\n", 1), (sink, b"two\n", 1)])
+    writer.put([(sink, b"three\n", 1)])
     assert writer.wait_until_written(20)
     assert sink.written == [b"one\n", b"two\n", b"three\n"]
     writer.close()
@@ -41,11 +41,11 @@ def test_a_stuck_output_does_not_hold_the_caller_and_drops_what_is_over_the_limi
     sink = MemorySink()
     sink.gate.clear()
     writer = LineWriter("test", 10, report=reports.append)
-    writer.put([(sink, b"held\n")])
+    writer.put([(sink, b"held\n", 1)])
     assert sink.entered.wait(20)
-    writer.put([(sink, b"five\n")])
-    writer.put([(sink, b"a\nb\n")])
-    writer.put([(sink, b"c\n")])
+    writer.put([(sink, b"five\n", 1)])
+    writer.put([(sink, b"a\nb\n", 2)])
+    writer.put([(sink, b"c\n", 1)])
     assert writer.dropped_lines == 3
     assert len(reports) == 1
     assert not writer.wait_until_written(0)
@@ -58,7 +58,7 @@ def test_a_stuck_output_does_not_hold_the_caller_and_drops_what_is_over_the_limi
 def test_a_write_larger_than_the_limit_passes_where_nothing_else_waits() -> None:
     sink = MemorySink()
     writer = LineWriter("test", 3)
-    writer.put([(sink, b"longer than three\n")])
+    writer.put([(sink, b"longer than three\n", 1)])
     writer.close()
     assert sink.written == [b"longer than three\n"]
 
@@ -67,8 +67,8 @@ def test_close_writes_what_is_queued_and_closes_the_sinks() -> None:
     sink = MemorySink()
     sink.gate.clear()
     writer = LineWriter("test", 100)
-    writer.put([(sink, b"one\n")])
-    writer.put([(sink, b"two\n")])
+    writer.put([(sink, b"one\n", 1)])
+    writer.put([(sink, b"two\n", 1)])
     sink.gate.set()
     writer.close()
     assert sink.written == [b"one\n", b"two\n"]
@@ -80,7 +80,7 @@ def test_close_gives_up_on_a_stuck_output_and_says_so() -> None:
     sink = MemorySink()
     sink.gate.clear()
     writer = LineWriter("test", 100, report=reports.append)
-    writer.put([(sink, b"held\n")])
+    writer.put([(sink, b"held\n", 1)])
     writer.close(timeout_s=0.01)
     assert reports == ["test: gave up writing 5 bytes of log."]
     sink.gate.set()

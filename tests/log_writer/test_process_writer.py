@@ -16,8 +16,8 @@ import pytest
 from support.waiting import eventually
 
 from mms.log_writer import process_writer
+from mms.log_writer.lines import STDOUT, plain_lines
 from mms.log_writer.process_writer import ProcessWriter
-from mms.log_writer.writer import STDOUT
 
 _FIRST, _SECOND = 1, 2
 
@@ -65,6 +65,10 @@ def make(written: Written) -> Iterator[Callable[..., ProcessWriter]]:
         writer.close()
 
 
+def _put(writer: ProcessWriter, *items: tuple[int, bytes]) -> None:
+    writer.put([plain_lines(outputs, text.decode()) for outputs, text in items])
+
+
 def _settled(writer: ProcessWriter) -> None:
     assert writer.wait_until_written(20)
 
@@ -73,8 +77,8 @@ def test_text_goes_to_each_of_its_outputs_in_order(
     make: Callable[..., ProcessWriter], written: Written
 ) -> None:
     writer = make()
-    writer.put([(_FIRST | _SECOND, b""), (_FIRST | STDOUT, b"one\n")])
-    writer.put([(_FIRST, b"two\n"), (STDOUT, b"three\n")])
+    _put(writer, (_FIRST | _SECOND, b""), (_FIRST | STDOUT, b"one\n"))
+    _put(writer, (_FIRST, b"two\n"), (STDOUT, b"three\n"))
     _settled(writer)
     assert (written.first, written.stdout) == ("one\ntwo\n", "one\nthree\n")
     assert written.paths[1].read_bytes() == b""
@@ -85,7 +89,7 @@ def test_a_line_longer_than_the_pipe_arrives_whole(
 ) -> None:
     writer = make()
     line = b"x" * 10_000_000 + b"\n"
-    writer.put([(_FIRST | STDOUT, line), (_FIRST, b"next\n")])
+    _put(writer, (_FIRST | STDOUT, line), (_FIRST, b"next\n"))
     assert writer.is_behind
     _settled(writer)
     assert written.paths[0].read_bytes() == line + b"next\n"
@@ -98,11 +102,11 @@ def test_closing_writes_what_was_put_and_leaves_no_process(
 ) -> None:
     writer = make()
     pid = writer.pid
-    writer.put([(_FIRST, b"a line of the log\n" * 100_000)])
+    _put(writer, (_FIRST, b"a line of the log\n" * 100_000))
     writer.close()
     assert len(written.first) == 1_800_000
     assert not psutil.pid_exists(pid)
-    writer.put([(_FIRST, b"too late\n")])
+    _put(writer, (_FIRST, b"too late\n"))
     assert "too late" not in written.first
 
 
@@ -110,14 +114,14 @@ def test_a_killed_process_is_replaced_and_what_it_had_is_counted(
     make: Callable[..., ProcessWriter], written: Written
 ) -> None:
     writer = make()
-    writer.put([(_FIRST, b"before\n")])
+    _put(writer, (_FIRST, b"before\n"))
     _settled(writer)
     pid = writer.pid
     os.kill(pid, signal.SIGSTOP)
-    writer.put([(_FIRST | STDOUT, b"lost\nlost\n")])
+    _put(writer, (_FIRST | STDOUT, b"lost\nlost\n"))
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    writer.put([(_FIRST, b"after\n")])
+    _put(writer, (_FIRST, b"after\n"))
     _settled(writer)
     assert written.first == "before\nafter\n"
     assert writer.dropped_lines == 4
@@ -132,7 +136,7 @@ def _lose(writer: ProcessWriter, text: bytes) -> int:
     """Put text that the process takes no more before it is killed. Returns the process's number."""
     pid = writer.pid
     os.kill(pid, signal.SIGSTOP)
-    writer.put([(_FIRST, text)])
+    _put(writer, (_FIRST, text))
     assert not writer.is_behind
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -143,7 +147,7 @@ def test_who_waits_for_what_is_written_notices_that_the_process_was_killed(
     make: Callable[..., ProcessWriter], written: Written
 ) -> None:
     writer = make()
-    writer.put([(_FIRST, b"before\n")])
+    _put(writer, (_FIRST, b"before\n"))
     _settled(writer)
     pid = _lose(writer, b"lost\nlost\n")
     _settled(writer)
@@ -159,7 +163,7 @@ def test_who_asks_how_many_lines_were_dropped_is_told_those_of_a_killed_process(
     make: Callable[..., ProcessWriter],
 ) -> None:
     writer = make()
-    writer.put([(_FIRST, b"before\n")])
+    _put(writer, (_FIRST, b"before\n"))
     _settled(writer)
     _lose(writer, b"lost\nlost\n")
     assert writer.dropped_lines == 2
@@ -169,7 +173,7 @@ def test_lines_that_are_lost_with_a_process_that_was_killed_before_the_end_are_c
     make: Callable[..., ProcessWriter], written: Written
 ) -> None:
     writer = make()
-    writer.put([(_FIRST, b"before\n")])
+    _put(writer, (_FIRST, b"before\n"))
     _settled(writer)
     pid = _lose(writer, b"lost\nlost\n")
     writer.close()
@@ -185,7 +189,7 @@ def test_another_process_is_promised_only_where_one_is_started(
     make: Callable[..., ProcessWriter], written: Written
 ) -> None:
     writer = make()
-    writer.put([(_FIRST, b"before\n")])
+    _put(writer, (_FIRST, b"before\n"))
     _settled(writer)
     writer._restart_at_s = float("inf")
     pid = _lose(writer, b"lost\n")
@@ -207,7 +211,7 @@ def test_a_process_that_ends_again_and_again_is_not_started_more_often_than_each
     os.kill(writer.pid, signal.SIGKILL)
 
     def has_none_left() -> bool:
-        writer.put([(_FIRST, b"line\n")])
+        _put(writer, (_FIRST, b"line\n"))
         pids.add(writer.pid)
         return writer.pid == 0
 
@@ -222,14 +226,14 @@ def test_a_stopped_process_holds_nobody_and_its_backlog_has_a_limit(
     make: Callable[..., ProcessWriter], written: Written
 ) -> None:
     writer = make(limit_bytes=2_000_000)
-    writer.put([(_FIRST, b"")])
+    _put(writer, (_FIRST, b""))
     _settled(writer)
     os.kill(writer.pid, signal.SIGSTOP)
     text = b"a line that is put\n" * 5_000
     longest_s = 0.0
     for _ in range(100):
         started = time.monotonic()
-        writer.put([(_FIRST, text)])
+        _put(writer, (_FIRST, text))
         longest_s = max(longest_s, time.monotonic() - started)
     assert longest_s < 1
     assert writer.is_behind
@@ -248,11 +252,11 @@ def test_closing_does_not_wait_long_for_a_stopped_process(
 ) -> None:
     monkeypatch.setattr(process_writer, "_CLOSE_S", 0.2)
     writer = make()
-    writer.put([(_FIRST, b"written\n")])
+    _put(writer, (_FIRST, b"written\n"))
     _settled(writer)
     pid = writer.pid
     os.kill(pid, signal.SIGSTOP)
-    writer.put([(_FIRST, b"x" * 2_000_000 + b"\n"), (_FIRST, b"and\nthree\nmore\n")])
+    _put(writer, (_FIRST, b"x" * 2_000_000 + b"\n"), (_FIRST, b"and\nthree\nmore\n"))
     writer.close()
     assert not psutil.pid_exists(pid)
     assert "was killed; at most 4 lines are lost." in written.stderr
@@ -263,7 +267,7 @@ def test_lines_of_the_end_are_written_though_the_process_has_just_been_killed(
     make: Callable[..., ProcessWriter], written: Written
 ) -> None:
     writer = make()
-    writer.put([(_FIRST, b"before\n")])
+    _put(writer, (_FIRST, b"before\n"))
     _settled(writer)
     process = writer._program
     assert process is not None
@@ -271,7 +275,7 @@ def test_lines_of_the_end_are_written_though_the_process_has_just_been_killed(
     process.wait()
     # The first end is made good at once, so it has to be too early for that.
     writer._restart_at_s = float("inf")
-    writer.put([(_FIRST | STDOUT, b"last words\n")])
+    _put(writer, (_FIRST | STDOUT, b"last words\n"))
     writer.close()
     assert written.first == "before\nlast words\n"
     assert written.stdout == "last words\n"
@@ -281,11 +285,11 @@ def test_signals_to_stop_do_not_reach_the_last_lines(
     make: Callable[..., ProcessWriter], written: Written
 ) -> None:
     writer = make()
-    writer.put([(_FIRST, b"first\n")])
+    _put(writer, (_FIRST, b"first\n"))
     _settled(writer)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(writer.pid, number)
-    writer.put([(_FIRST, b"last\n")])
+    _put(writer, (_FIRST, b"last\n"))
     writer.close()
     assert written.first == "first\nlast\n"
     assert written.stderr == ""
@@ -296,7 +300,7 @@ def test_the_process_gives_way_to_others_and_has_no_variables_of_the_server(
 ) -> None:
     monkeypatch.setenv("MMS_API_KEY", "secret")
     writer = make()
-    writer.put([(_FIRST, b"")])
+    _put(writer, (_FIRST, b""))
     _settled(writer)
     process = psutil.Process(writer.pid)
     assert process.nice() == psutil.Process().nice() + 5
@@ -306,11 +310,12 @@ def test_the_process_gives_way_to_others_and_has_no_variables_of_the_server(
 
 _DIES = """
 import os, signal, sys
+from mms.log_writer.lines import plain_lines
 from mms.log_writer.process_writer import ProcessWriter
 writer = ProcessWriter([sys.argv[1]], 1, 2)
-writer.put([(1, b"")])
+writer.put([plain_lines(1, "")])
 assert writer.wait_until_written(20)
-writer.put([(1, b"one\\n" * 200_000)])
+writer.put([plain_lines(1, "one\\n" * 200_000)])
 while writer.is_behind:
     writer.put([])
 print(writer.pid, flush=True)

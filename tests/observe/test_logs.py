@@ -117,10 +117,10 @@ def test_a_traceback_follows_its_line(written: WrittenLogs) -> None:
 
 def test_lines_come_in_the_order_of_their_times(written: WrittenLogs) -> None:
     logs = written.configure().logs
-    logs.add_line(3000, "third\n")
-    logs.add_line(1000, "first\n")
-    logs.add_line(2000, "second\n")
-    logs.add_line(2000, "second too\n")
+    logs.add_text(3000, logs.server_log, "third\n")
+    logs.add_text(1000, logs.server_log, "first\n")
+    logs.add_text(2000, logs.server_log, "second\n")
+    logs.add_text(2000, logs.server_log, "second too\n")
     assert written.read(LogFile.MMS) == "first\nsecond\nsecond too\nthird\n"
 
 

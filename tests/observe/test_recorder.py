@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mms.observe.log_files.setup import LogFile
-from mms.observe.recorder import Recorder
+from mms.observe.recorder import Recorder, request_line
 from mms.wire.log_records import encode_record
 
 from .conftest import WrittenLogs
@@ -42,7 +42,11 @@ def _request(
     version: str = "",
 ) -> None:
     recorder.requests.append(
-        (time_s, "/127.0.0.1:64003", "POST", uri, "HTTP/1.1", status, elapsed_s, model, version)
+        (
+            time_s,
+            request_line("/127.0.0.1:64003", "POST", uri, "HTTP/1.1"),
+            *(status, elapsed_s, model, version),
+        )
     )
 
 
@@ -212,7 +216,7 @@ def test_records_are_written_once_and_kept_append_methods_stay_good(written: Wri
     _batch(recorder)
     recorder.flush()
     recorder.flush()
-    append_request((_T, "r", "GET", "/later", "HTTP/1.1", 200, 0.0, "", ""))
+    append_request((_T, "r GET /later", 200, 0.0, "", ""))
     append_batch((_T, "later", "", "W-later-0", 1, [0.0], 0.0, [_ID_2], True))
     assert recorder.pending == 2
     recorder.flush()

@@ -29,6 +29,7 @@ from mms.http.streams.lane import LaneStream
 from mms.http.streams.reset import reset
 from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.memory import NoMemory
+from mms.observe.recorder import request_line
 
 if TYPE_CHECKING:
     from mms.core.streams.open_stream import OpenStream
@@ -54,6 +55,8 @@ class LaneProtocol(asyncio.Protocol):
         "_is_read_paused",
         "_is_write_paused",
         "_lane",
+        "_line",
+        "_line_head",
         "_pipeline",
         "_reader",
         "_remote",
@@ -68,6 +71,9 @@ class LaneProtocol(asyncio.Protocol):
         self._lane = lane
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._remote = ""
+        #: Of the last answer in the access log, and the head that it is of.
+        self._line = ""
+        self._line_head: LaneHead | None = None
         self._buffered = b""
         #: Of the last request: the next one's is the same, mostly.
         self._head: LaneHead | None = None
@@ -403,10 +409,7 @@ class LaneProtocol(asyncio.Protocol):
         lane.record(
             (
                 now,
-                self._remote,
-                head.method,
-                head.uri,
-                head.protocol,
+                self._line if head is self._line_head else self._new_line(head),
                 status,
                 now - request.received_at,
                 request.name,
@@ -476,6 +479,12 @@ class LaneProtocol(asyncio.Protocol):
         else:
             self._send_in_turn(request, [head, body])
 
+    def _new_line(self, head: LaneHead) -> str:
+        """Return what the access log has of a request, and keep it: the next one is the same, mostly."""
+        self._line_head = head
+        self._line = line = request_line(self._remote, head.method, head.uri, head.protocol)
+        return line
+
     def _record(self, request: LaneRequest, status: int, problem: str = "") -> None:
         is_known = request.is_known
         model = request.name if is_known else ""
@@ -486,10 +495,7 @@ class LaneProtocol(asyncio.Protocol):
         self._lane.record(
             (
                 now,
-                self._remote,
-                request.lane_head.method,
-                request.lane_head.uri,
-                request.lane_head.protocol,
+                self._new_line(request.lane_head),
                 status,
                 now - request.received_at,
                 model,

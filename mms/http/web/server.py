@@ -24,6 +24,7 @@ from mms.http.web.response import head_writer
 from mms.limits.connections import remote_name
 from mms.limits.memory import MemoryLimit
 from mms.observe.recent_errors import NoteError
+from mms.observe.recorder import request_line
 from mms.text.brief import brief
 
 logger = logging.getLogger("mms.http")
@@ -114,13 +115,11 @@ def _line_of(
     elif request.transport is not None:
         remote = remote_name(request.transport)
     version = request.version
+    # aiohttp has none for what it refused before it had read one.
+    uri = (request.raw_path if isinstance(request, web.Request) else request.path) or "-"
     return (
         time.monotonic(),
-        remote,
-        request.method,
-        # aiohttp has none for what it refused before it had read one.
-        (request.raw_path if isinstance(request, web.Request) else request.path) or "-",
-        f"HTTP/{version.major}.{version.minor}",
+        request_line(remote, request.method, uri, f"HTTP/{version.major}.{version.minor}"),
         response.status,
         took_s,
         state.model if state is not None else "",

@@ -1,7 +1,7 @@
 """Sets up the five log files, standard output and Python's logging, and takes them down again.
 
 Lines reach the files in two ways: records of Python's logging through a handler that only formats and buffers, and
-the recorder's bulk text. `Logs.flush` brings both to the writer in order of time.
+the recorder's lines in bulk. `Logs.flush` brings both to the writer, and the server's log is in order of time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -21,9 +20,10 @@ from mms.errors import ConfigurationError
 from mms.interfaces import DEFAULT
 from mms.log_writer.dates import LineDates
 from mms.log_writer.descriptor_links import own_descriptor
+from mms.log_writer.lines import BY_TIME, STDOUT, Lines, plain_lines
 from mms.log_writer.process_writer import ProcessWriter
 from mms.log_writer.sink import report_to_stderr
-from mms.log_writer.writer import STDOUT, LogWriter, ThreadWriter
+from mms.log_writer.writer import LogWriter, ThreadWriter
 from mms.observe import logger_names
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LogFile(Enum):
 
 
 #: Each file's bit for what writes.
-_OUTPUTS = {file: 1 << index for index, file in enumerate(LogFile)}
+OUTPUTS = {file: 1 << index for index, file in enumerate(LogFile)}
 
 
 class LogSettings(Protocol):
@@ -147,8 +147,9 @@ class Logs:
         self.forwarded: dict[str, logging.Logger] = {}
         self._writer = self._make_writer(stdout_fd, stderr_fd)
         self._lock = threading.RLock()
-        self._lines: list[tuple[int, str]] = []
-        self._texts: dict[LogFile, list[str]] = {file: [] for file in LogFile}
+        #: The server's log, and standard output where it has a copy.
+        self.server_log = OUTPUTS[LogFile.MMS] | (STDOUT if options.has_stdout else 0) | BY_TIME
+        self._lines: list[Lines] = []
 
     def __repr__(self) -> str:
         return f"<Logs in {self.options.log_dir} and {self.options.metrics_dir}>"
@@ -192,39 +193,29 @@ class Logs:
 
     def create_files(self) -> None:
         """Make the five files, empty where nothing is there; one that was moved away is left for a new one."""
-        self._writer.put([(sum(_OUTPUTS.values()), b"")])
+        self._writer.put([plain_lines(sum(OUTPUTS.values()), "")])
 
-    def add_line(self, milliseconds: int, text: str) -> None:
-        """Buffer text for the server log, whole lines; the next `flush` puts all in order of time."""
+    def add(self, lines: Lines) -> None:
+        """Buffer lines until the next `flush`."""
         with self._lock:
-            self._lines.append((milliseconds, text))
+            self._lines.append(lines)
 
-    def add_text(self, file: LogFile, text: str) -> None:
-        """Buffer text for one file, whole lines, as it is."""
-        with self._lock:
-            self._texts[file].append(text)
+    def add_text(self, at_ms: int, outputs: int, text: str) -> None:
+        """Buffer whole lines as they are. `at_ms`: milliseconds since the epoch."""
+        self.add(plain_lines(outputs, text, at_ms))
 
     def flush(self) -> None:
         """Hand everything buffered to what writes: one write for a file."""
         with self._lock:
             lines, self._lines = self._lines, []
-            items: list[tuple[int, bytes]] = []
-            if lines:
-                lines.sort(key=itemgetter(0))
-                outputs = _OUTPUTS[LogFile.MMS] | (STDOUT if self.options.has_stdout else 0)
-                items.append((outputs, _encode("".join([text for _, text in lines]))))
-            for file, texts in self._texts.items():
-                if texts:
-                    items.append((_OUTPUTS[file], _encode("".join(texts))))
-                    texts.clear()
-            if items or self._writer.is_behind:
-                self._writer.put(items)
+            if lines or self._writer.is_behind:
+                self._writer.put(lines)
 
     def announce(self, text: str) -> None:
         """A bare line for whoever waits on standard output, in any setting, after all that was logged before."""
         with self._lock:
             self.flush()
-            self._writer.put([(STDOUT, _encode(text + "\n"))])
+            self._writer.put([plain_lines(STDOUT, text + "\n")])
 
     def wait_until_written(self, timeout_s: float = 5.0) -> bool:
         """Wait until all that was flushed is written. For tests and for the end of the process."""
@@ -272,10 +263,10 @@ class ServerLogHandler(logging.Handler):
             # The recorder passed it on for other handlers; the line itself it has written.
             return
         try:
-            if getattr(record, "is_for_files", False):
-                self._logs.add_text(LogFile.MMS, self.format(record))
-            else:
-                self._logs.add_line(int(record.created * 1000), self.format(record))
+            logs = self._logs
+            is_for_files = getattr(record, "is_for_files", False)
+            outputs = OUTPUTS[LogFile.MMS] | BY_TIME if is_for_files else logs.server_log
+            logs.add_text(int(record.created * 1000), outputs, self.format(record))
             if record.levelno >= logging.WARNING:
                 self._logs.flush()
         except Exception:
@@ -287,10 +278,6 @@ class ServerLogHandler(logging.Handler):
 
 
 _PLAIN = logging.Formatter()
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")
 
 
 class LoggingSetup:
