@@ -20,6 +20,7 @@ from mms.cli.models import models
 from mms.cli.new.command import new
 from mms.cli.predict import predict
 from mms.cli.serve.command import serve
+from mms.cli.troubleshooting import Commands
 from mms.cli.watch.logs import logs
 from mms.cli.watch.top import top
 from mms.interfaces import INTERFACES, Command, part
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _SECRETS = ("keystore_pass",)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(
     f"{__version__} ({form()})",
     message="%(version)s",

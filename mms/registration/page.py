@@ -18,7 +18,7 @@ what else takes the same:
 
 - *changes*: `PUT /models/{model}` changes it of a running model ([scale](management-api.md#scale)). *New workers* means
   that the workers are replaced one after the other.
-- *keys*: [`model-config.yaml`](management-api.md#model-configyaml) in the archive, and an entry of the setting
+- *keys*: [`model-config.yaml`](managing-models.md#model-configyaml) in the archive, and an entry of the setting
   [`models`](settings.md).
 - *flag*: `mms models register`, and `mms models scale` for what changes. `register` sends JSON and `scale` a query;
   the unit is theirs.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mms.settings.option import Option
 from mms.settings.values import all_options
 
@@ -23,7 +25,9 @@ default_workers_per_model=2
 ```
 
 `mms settings` shows every value that counts, and where it comes from.
+"""
 
+_SOURCES = """\
 ## Where a value comes from
 
 The later one counts:
@@ -79,6 +83,20 @@ _VARIABLES = """\
 | `SAGEMAKER_*` | their presence makes `initialize_errors=ignore` the default; [containers](docker.md) |
 """
 
+#: What most people set, and what for.
+_FIRST: Final = {
+    "inference_address": "who can ask for predictions: `http://0.0.0.0:8080` lets other machines in",
+    "management_address": "who can manage models; others than this machine need [keys](security.md#keys)",
+    "model_store": "the folder of the archives",
+    "load_models": "which of them are loaded at the start; `all` are all",
+    "default_workers_per_model": "how many processes each of these gets",
+    "default_response_timeout": "how long a handler may take",
+    "job_queue_size": "how many requests may wait for a model",
+    "max_request_size": "how large a request may be",
+    "keys_file": "a key for each client, [with its role](security.md#keys)",
+    "state_file": "registrations that outlive a restart ([operations](operations.md))",
+}
+
 _HEADING = "| key | default | type, unit | variable | |\n|---|---|---|---|---|"
 
 
@@ -94,7 +112,21 @@ def settings_page() -> str:
     legend = (
         "Keys marked *new* are unknown to MMS. A key without a variable is for the file alone.\n"
     )
-    return "\n".join([_INTRODUCTION, legend, *tables, _VARIABLES])
+    return "\n".join([_INTRODUCTION, _first_table(), _SOURCES, legend, *tables, _VARIABLES])
+
+
+def _first_table() -> str:
+    """Return the part of those that most people set, Markdown."""
+    options = all_options()
+    rows = []
+    for key, purpose in _FIRST.items():
+        option = options[key]
+        default = " ".join(
+            filter(None, (f"`{option.default}`" if option.default else "", option.unit))
+        )
+        rows.append(f"| `{key}` | {default} | {purpose} |")
+    table = "| key | default | what for |\n|---|---|---|\n" + "\n".join(rows)
+    return f"## The ten that people need\n\n{table}\n"
 
 
 def _row(key: str, option: Option) -> str:

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from mms.cli.mms import main
 from mms.cli.multi_model_server import main as multi_model_server
+from mms.cli.troubleshooting import see
 
 from .fake_server import FakeServer, fake_server
 
@@ -399,6 +400,7 @@ def test_where_no_server_answers_the_error_says_how_to_start_one(folder: Path) -
     assert result.stderr == (
         f"Error: No server answers at {address} (Connection refused). Start one with "
         "`mms serve PATH` or `multi-model-server --start`, or name its address with --inference.\n"
+        f"see {see('No server answers at')}\n"
     )
     missing = run("models", "list", "--management", f"unix:{folder}/gone")
     assert missing.exit_code == 3
@@ -411,7 +413,10 @@ def test_a_server_that_does_not_answer_in_time_is_told() -> None:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         result = run("ping", "--inference", address, "--timeout", "0.05")
     assert result.exit_code == 3
-    assert result.stderr == f"Error: {address} has not answered within 0.05 s (--timeout).\n"
+    assert result.stderr == (
+        f"Error: {address} has not answered within 0.05 s (--timeout).\n"
+        f"see {see('has not answered within')}\n"
+    )
 
 
 def test_another_program_at_the_address_is_told(server: FakeServer) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -66,3 +71,59 @@ def test_the_index_leads_to_every_page() -> None:
     linked = set(links(ROOT / "docs" / "index.md"))
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
     assert pages - linked == set()
+
+
+def pages_of(menu: Any) -> list[str]:
+    """Where the entries of a menu lead, those of menus in it, too."""
+    if isinstance(menu, str):
+        return [menu]
+    below = menu.values() if isinstance(menu, dict) else menu
+    return [page for entry in below for page in pages_of(entry)]
+
+
+def menu() -> list[Any]:
+    """That of the site. The rest of the file names functions, which no safe reader of YAML takes."""
+    text = (ROOT / "mkdocs.yml").read_text("utf-8")
+    [found] = re.findall(r"^nav:\n(?: .*\n)*", text, re.MULTILINE)
+    entries: list[Any] = yaml.safe_load(found)["nav"]
+    return entries
+
+
+def test_the_menu_of_the_site_has_every_page_once() -> None:
+    pages = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    assert sorted(pages_of(menu())) == pages
+
+
+def test_the_index_has_the_parts_of_the_menu() -> None:
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    parts = [name for entry in menu() for name in entry]
+    assert re.findall(r"^## (.+)$", index, re.MULTILINE) == parts
+
+
+@pytest.mark.skipif(find_spec("material") is None, reason="needs the extra docs")
+def test_the_site_can_be_built_without_a_warning_and_a_dead_link_fails_it(
+    tmp_path: Path, is_full: bool
+) -> None:
+    if not is_full:
+        pytest.skip("builds the whole site twice; links are looked at above")
+
+    def built(docs: Path) -> subprocess.CompletedProcess[str]:
+        config = tmp_path / "mkdocs.yml"
+        text = (ROOT / "mkdocs.yml").read_text("utf-8")
+        text = text.replace("docs_dir: docs", f"docs_dir: {docs}")
+        config.write_text(text.replace("scripts/docs_hooks.py", f"{ROOT}/scripts/docs_hooks.py"))
+        command = [sys.executable, "-m", "mkdocs", "build", "-f", str(config), "-d", "site"]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    whole = built(ROOT / "docs")
+    assert whole.returncode == 0, whole.stderr
+    assert "github.com/marserve/marserve/tree/main/examples" in (
+        tmp_path / "site" / "index.html"
+    ).read_text("utf-8")
+    copy = tmp_path / "pages"
+    copy.mkdir()
+    for page in (ROOT / "docs").iterdir():
+        (copy / page.name).symlink_to(page)
+    (copy / "index.md").unlink()
+    (copy / "index.md").write_text("[a](settings.md#no-such-part)", "utf-8")
+    assert "no-such-part" in built(copy).stderr

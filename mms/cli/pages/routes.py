@@ -38,7 +38,7 @@ _SECTIONS = (
 _END = """
 `/seldon/{namespace}/{model}/...` has the same routes as `/seldon/{model}/...`, and the root has them, too, while one
 [Seldon component](seldon.md#routes) has it. The root and the paths that no route has belong to one of
-[MLRun's](mlrun.md#routes) models while it has the root.
+[MLRun's](mlrun-reference.md#routes) models while it has the root.
 """
 
 

@@ -6,6 +6,3 @@ only_the_default_version() {
     curl -X DELETE http://127.0.0.1:8081/models/greeting/2.0
 }
 
-the_first_version_again() {
-    curl -X POST "http://127.0.0.1:8081/models?url=greeting.mar&initial_workers=1"
-}
