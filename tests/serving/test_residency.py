@@ -15,6 +15,7 @@ import pytest
 from support.replies import AwaitedReply, make_request
 from support.waiting import until
 
+from mms.core.residency.footprint import Footprint
 from mms.errors import InsufficientMemory, ServiceUnavailable, WorkerStartFailed
 from mms.settings.memory_size import MemorySize
 
@@ -57,6 +58,11 @@ async def limited(
             return 0
 
         monkeypatch.setattr("mms.serving.workers.residency.worker_bytes", played)
+        # A busy machine would have one model cost more to load again than another.
+        note = Footprint.note_load
+        monkeypatch.setattr(
+            Footprint, "note_load", lambda self, size, _load_s: note(self, size, 0.1)
+        )
         own = "mms.serving.workers.residency.server_bytes"
         monkeypatch.setattr(own, lambda pids: sizes.get("", 0) * MB)
         return bench
