@@ -283,3 +283,25 @@ def test_a_worker_with_as_many_streams_as_it_may_have_gets_no_more(
         main_server.wait_until_queued(name, 1)
         gate.open()
         assert second.read_reply().text == "0,1,"
+
+
+def test_a_generator_that_does_not_want_to_end_keeps_its_place(
+    main_server: Server, gate: Gate
+) -> None:
+    with main_server.registered("stream", max_streams=1) as name:
+        with main_server.inference.wire() as wire:
+            deaf_until = gate.order["wait for"]
+            wire.send(_request(name, {"async": True, "count": 1, "deaf until": deaf_until}))
+            wire._read_until(b"0,")
+        eventually(
+            "its client is known to be gone",
+            lambda: (
+                f'mms_streams_total{{model="{name}",outcome="cancelled"'
+                in main_server.management.get("/metrics").text
+            ),
+        )
+        with main_server.inference.wire() as wire:
+            wire.send(_request(name, {"count": 2}))
+            main_server.wait_until_queued(name, 1)
+            gate.open()
+            assert wire.read_reply().text == "0,1,"

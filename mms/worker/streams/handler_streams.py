@@ -85,7 +85,7 @@ class HandlerStreams:
             raise TypeError(
                 f"the entry point is an async generator, for {count} requests; a list with one for each is right"
             )
-        return SharedSteps(iterator, count).columns()
+        return SharedSteps(iterator, count, self._pump.cut_slow).columns()
 
     # Chunks that are sent while the entry point runs
 

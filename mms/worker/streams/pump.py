@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mms.wire import CREDIT, FAILED, Buffer, Frame, FrameDecoder, ResultItem
@@ -21,7 +22,13 @@ from mms.worker.connection import MAX_FRAME_BYTES
 from mms.worker.outbox import Outbox
 from mms.worker.running.awaiting import event_loop
 from mms.worker.streams.form import ChunkForm, is_async_stream
-from mms.worker.streams.stream import AsyncStream, IteratorStream, PushedStream, Stream
+from mms.worker.streams.stream import (
+    MOST_WAIT_S,
+    AsyncStream,
+    IteratorStream,
+    PushedStream,
+    Stream,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,8 +44,9 @@ _ROUND_NS = 500_000
 _MAX_ITEMS = 1024
 _MAX_BYTES = 256 * 1024
 
-#: How long a model's code waits for a client to take what it has sent while it runs, in seconds.
-MOST_WAIT_S = 5.0
+_TOO_SLOW = b"The client takes the answer too slowly."
+#: How often streams are asked again that wait for what becomes of others, in seconds.
+_LOOK_S = 1.0
 
 _now_ns = time.perf_counter_ns
 
@@ -143,7 +151,7 @@ class StreamPump:
                 number, form, source, loop, self._put_async
             )
             self._tasks.add(driven.task)
-            driven.task.add_done_callback(self._on_task_done)
+            driven.task.add_done_callback(partial(self._on_task_done, driven))
         else:
             self._streams[number] = stream = IteratorStream(number, form, source)
             self._stand_in_line(stream)
@@ -190,8 +198,7 @@ class StreamPump:
                 self._read_aside()
             elif left_s <= 0:
                 stream.is_ended = True
-                message = b"The client takes the answer too slowly."
-                self.push(stream, (stream.number, FAILED, 503, b"", b"", message))
+                self.push(stream, (stream.number, FAILED, 503, b"", b"", _TOO_SLOW))
         return not stream.is_ended and not self._is_at_end
 
     def follow(self, stream: Stream, number: int) -> None:
@@ -220,13 +227,24 @@ class StreamPump:
             self._stand_in_line(stream)
 
     def _close(self, stream: Stream) -> None:
-        """Nobody waits for it: its code is ended, and the front told that it is."""
-        del self._streams[stream.number]
+        """Nobody waits for it: its code is ended. The front is told once it is, as it keeps the place until then."""
+        has_ended = True
         try:
-            stream.close()
+            has_ended = stream.close()
         finally:
-            self._put((stream.number, END, 0, b"", b"", b""))
+            if has_ended:
+                del self._streams[stream.number]
+                self._put((stream.number, END, 0, b"", b"", b""))
             self._let_go_on()
+
+    def cut_slow(self, iterator: Any) -> None:
+        """End the stream of an iterator whose client is too slow for the others that wait for it."""
+        for stream in self._streams.values():
+            if isinstance(stream, IteratorStream) and stream.comes_from(iterator):
+                del self._streams[stream.number]
+                stream.close()
+                self._put((stream.number, FAILED, 503, b"", b"", _TOO_SLOW))
+                return
 
     # Chunks
 
@@ -245,8 +263,10 @@ class StreamPump:
                 return
             else:
                 readable, _, _ = select.select(
-                    (self._work, self._woken), (), (), 0 if self._line else None
+                    (self._work, self._woken), (), (), 0 if self._line else _LOOK_S
                 )
+                if not readable:
+                    self._let_go_on()
                 if self._woken in readable:
                     self._on_woken()
                 if self._work in readable:
@@ -325,13 +345,18 @@ class StreamPump:
     def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run the tasks: once around where iterators wait for their turn, else until something has happened."""
         if self._tasks:
+            look = None
             if self._line:
                 loop.call_soon(loop.stop)
+            elif self._held_up:
+                look = loop.call_later(_LOOK_S, self._look_at_held_up)
             self._is_looping = True
             try:
                 loop.run_forever()
             finally:
                 self._is_looping = False
+                if look is not None:
+                    look.cancel()
         if not self._tasks:
             loop.remove_reader(self._work)
             loop.remove_reader(self._woken)
@@ -339,12 +364,19 @@ class StreamPump:
         if self._ended_by is not None:
             raise self._ended_by
 
+    def _look_at_held_up(self) -> None:
+        self._let_go_on()
+        self._stop_loop()
+
     def _stop_loop(self) -> None:
         if self._is_looping and self._loop is not None:
             self._loop.stop()
 
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, stream: AsyncStream, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if stream.is_closed and self._streams.pop(stream.number, None) is not None:
+            self._put((stream.number, END, 0, b"", b"", b""))
+            self._flush_soon()
         if not task.cancelled():
             # It was logged, and its stream has its end; asyncio is not to complain.
             task.exception()
@@ -363,11 +395,14 @@ class StreamPump:
 
     def _put_async(self, stream: AsyncStream, item: ResultItem) -> None:
         """Take an item that a task has made: while the loop runs for the streams, or for an async entry point."""
-        if self._streams.get(stream.number) is not stream:
+        if self._streams.get(stream.number) is not stream or stream.is_closed:
             return
         if stream.is_ended:
             del self._streams[stream.number]
         self._put(item)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._is_flush_due and self._loop is not None:
             # Others of this turn of the loop go with it.
             self._is_flush_due = True

@@ -16,6 +16,9 @@ from mms.worker.streams.form import ChunkForm
 if TYPE_CHECKING:
     import asyncio
 
+#: How long all wait for a client that does not take what was made for it, in seconds.
+MOST_WAIT_S: Final = 5.0
+
 #: What an iterator yields whose next chunk has to wait for what becomes of other streams.
 NOT_NOW: Final = object()
 
@@ -59,9 +62,10 @@ class Stream:
     def on_credit(self) -> None:
         """There is credit again."""
 
-    def close(self) -> None:
-        """Nobody waits for it any more: end the code that makes it. It has no further items."""
+    def close(self) -> bool:
+        """Nobody waits for it any more: it has no further items. End the code that makes it; return whether it has."""
         self.is_ended = True
+        return True
 
     # Its items
 
@@ -131,13 +135,17 @@ class IteratorStream(Stream):
             self._close_iterator()
         return item
 
-    def close(self) -> None:
+    def close(self) -> bool:
         self.is_ended = True
         self.form.enter()
         try:
             self._close_iterator()
         finally:
             self.form.leave()
+        return True
+
+    def comes_from(self, iterator: Any) -> bool:
+        return self._iterator is iterator
 
     def _close_iterator(self) -> None:
         close = getattr(self._iterator, "close", None)
@@ -166,17 +174,20 @@ class AsyncStream(Stream):
         self._iterator = iterator
         self._put = put
         self._loop = loop
+        #: Nobody waits for it; its code may not have ended yet.
+        self.is_closed = False
         self._has_credit: asyncio.Future[None] | None = None
-        self._is_closed = False
         self.task = loop.create_task(self._drive(), name=f"stream {number}")
 
     def on_credit(self) -> None:
         if self._has_credit is not None and not self._has_credit.done():
             self._has_credit.set_result(None)
 
-    def close(self) -> None:
-        self.is_ended = self._is_closed = True
+    def close(self) -> bool:
+        """The code ends at what it waits for, or later, where it does not want to."""
+        self.is_ended = self.is_closed = True
         self.task.cancel()
+        return False
 
     async def _drive(self) -> None:
         try:
@@ -197,11 +208,11 @@ class AsyncStream(Stream):
             except SystemExit:
                 raise
             except BaseException as error:
-                if self._is_closed:
+                if self.is_closed:
                     raise
                 self._put_made(partial(self.failed, error))
                 return
-            if value is not None and not self._is_closed:
+            if value is not None and not self.is_closed:
                 self._put_made(partial(self.item_of, value))
 
     def _put_made(self, make: Callable[[], ResultItem]) -> None:

@@ -59,4 +59,13 @@ async def _chunks_later(order, context, index):
     for number in range(order["count"]):
         await asyncio.sleep(0.001)
         yield f"{number},"
+    while _is_deaf(order):
+        try:
+            await asyncio.sleep(0.005)
+        except asyncio.CancelledError:
+            pass
     yield context.get_request_id(index)
+
+
+def _is_deaf(order):
+    return "deaf until" in order and not os.path.exists(order["deaf until"])
