@@ -7,7 +7,6 @@ word among its arguments.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import math
 import os
@@ -15,13 +14,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archiver import Limits
 from mms import faults
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
+from mms.fronts import Fronts
 from mms.interfaces import INTERFACES, PACKAGE_NAMES
 from mms.launch import (
     ProcessLauncher,
@@ -68,10 +67,6 @@ from mms.serving.state.startup_models import StartupProblem
 from mms.serving.tracking.tracking_options import check_tracking
 from mms.settings import Settings, check_settings, load_settings
 from mms.version import __version__
-
-if TYPE_CHECKING:
-    from mms.grpc import GrpcFront
-    from mms.http import HttpFront
 
 logger = logging.getLogger(logger_names.MODEL_SERVER)
 
@@ -174,15 +169,14 @@ class Server:
             ),
         )
         self._scrape = prometheus.scrape
-        self._http: HttpFront | None = None
-        self._grpc: list[GrpcFront] = []
+        self._fronts: Fronts | None = None
         self._flush_timer = FlushTimer(self._recorder)
         self._monitoring: asyncio.Task[None] | None = None
         self._access: Access | None = None
         self._checking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Server {self._http!r}, {self._host!r}>"
+        return f"<Server {self._fronts!r}, {self._host!r}>"
 
     def _limit_connections(self) -> None:
         descriptors = raise_descriptor_limit()
@@ -289,13 +283,16 @@ class Server:
         await self._load_component()
         if self._stop.is_set():
             raise StartFailed("stopped by a signal during start-up")
-        self._http = await self._make_http()
-        # First, as probes over HTTP say that all is up.
-        if settings.has_grpc:
-            self._grpc = await self._make_grpc()
-        for front in self._grpc:
-            await front.start()
-        await self._http.start()
+        self._fronts = Fronts(
+            settings,
+            self._host,
+            self._recorder,
+            self._scrape,
+            gpu_count=self._gpu_count,
+            access=self._access,
+            memory=self._memory,
+        )
+        await self._fronts.start()
         self._checking = asyncio.get_running_loop().create_task(
             check_often([*self._checks(), self._memory.give_back])
         )
@@ -390,63 +387,19 @@ class Server:
         except asyncio.CancelledError:
             raise StartFailed("stopped by a signal during start-up") from None
 
-    async def _make_http(self) -> HttpFront:
-        # aiohttp takes longer to import than all the rest; workers load their models meanwhile.
-        http = await asyncio.to_thread(importlib.import_module, "mms.http")
-        garbage.keep_imports()
-        front: HttpFront = http.HttpFront(
-            self._settings,
-            self._host,
-            self._recorder,
-            self._scrape,
-            worker_count=self._settings.worker_count_at_startup(self._gpu_count, available_cpus()),
-            access=self._access,
-            memory=self._memory,
-        )
-        return front
-
-    async def _make_grpc(self) -> list[GrpcFront]:
-        try:
-            grpc = await asyncio.to_thread(importlib.import_module, "mms.grpc")
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] not in ("google", "hpack"):
-                raise
-            raise ConfigurationError(
-                f"Invalid configuration: grpc_address={self._settings.raw.get('grpc_address', '')} needs the package "
-                f'{error.name}: pip install "marserve[grpc]"'
-            ) from None
-        # Known by now, since the HTTP front has started.
-        from mms.http.sockets.listeners import listen
-
-        assert self._http is not None
-        make = partial(
-            grpc.GrpcFront,
-            *(self._settings, self._host, self._recorder.requests.append),
-            self._recorder.errors.note,
-            listen=partial(listen, limit=self._http.limit),
-            make_context=self._http.certificates.context,
-            access=self._access,
-            limit=self._http.limit,
-            memory=self._memory,
-            inflater=self._http.inflater,
-        )
-        return [make(place=place) for place in grpc.places(self._settings, self._host)]
-
     def _checks(self) -> list[Callable[[], None]]:
         """Return the functions that look for changed files."""
         checks: list[Callable[[], None]] = []
         if self._access is not None and self._access.guard is not None:
             checks.append(self._access.guard.check)
-        if self._http is not None:
-            checks.append(self._http.certificates.check)
+        if self._fronts is not None:
+            checks.extend(self._fronts.checks())
         return checks
 
     async def _end(self, drain_timeout_s: float) -> None:
         """Refuse what is new, answer what was accepted, end the workers, give everything back."""
-        if self._http is not None:
-            await self._http.stop_listening()
-        for front in self._grpc:
-            await front.stop_listening()
+        if self._fronts is not None:
+            await self._fronts.stop_listening()
         draining = asyncio.ensure_future(self._drain(drain_timeout_s))
         at_once = asyncio.ensure_future(self._stop_at_once.wait())
         await asyncio.wait((draining, at_once), return_when=asyncio.FIRST_COMPLETED)
@@ -460,10 +413,8 @@ class Server:
         for service in (self._monitoring, self._checking):
             if service is not None:
                 service.cancel()
-        if self._http is not None:
-            await self._http.close()
-        for front in self._grpc:
-            await front.close()
+        if self._fronts is not None:
+            await self._fronts.close()
         await self._host.close()
         await self._launcher.close()
         await self._repository.close()
@@ -480,9 +431,8 @@ class Server:
 
     async def _send_last_answers(self, timeout_s: float) -> None:
         """Wait until clients have their answers, or for so long."""
-        for front in (self._http, *self._grpc):
-            if front is not None:
-                await front.drain(timeout_s)
+        if self._fronts is not None:
+            await self._fronts.drain(timeout_s)
 
 
 async def _serve(settings: Settings, options: LaunchOptions, setup: LoggingSetup) -> int:

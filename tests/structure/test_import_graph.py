@@ -285,7 +285,7 @@ ROOMS: dict[str, Room] = {
         ("mms.interfaces.oip.front",),
         (*FRONT, "declarations", "messages of tensors", "protobuf", "tensors"),
     ),
-    "server": Room(7, ("mms.server",)),
+    "server": Room(7, ("mms.server", "mms.fronts")),
     # Calls to a running server.
     "client": Room(1, ("mms.client",), ("lazy names", "tensors")),
     "cli": Room(

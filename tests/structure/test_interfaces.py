@@ -29,6 +29,7 @@ ECOSYSTEMS = re.compile("seldon|mlrun|torchserve|mxnet", re.IGNORECASE)
 #: Loose files of the kernel.
 FILES = (
     "server.py",
+    "fronts.py",
     "errors.py",
     "faults.py",
     "cli/mms.py",

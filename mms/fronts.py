@@ -1,0 +1,128 @@
+"""What clients connect to: the HTTP front, and the gRPC fronts where the settings have any."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mms.errors import ConfigurationError
+from mms.limits.memory import MemoryLimit
+from mms.machine.cpus import available_cpus
+from mms.observe import Recorder
+from mms.processes import garbage
+from mms.security import Access
+from mms.serving import ModelHost
+from mms.settings import Settings
+
+if TYPE_CHECKING:
+    from mms.grpc import GrpcFront
+    from mms.http import HttpFront
+
+
+class Fronts:
+    """All fronts of a server, from their start to their end. Owned by the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: ModelHost,
+        recorder: Recorder,
+        scrape: Callable[[str | None], Awaitable[tuple[str, bytes]]],
+        *,
+        gpu_count: int,
+        access: Access | None,
+        memory: MemoryLimit,
+    ) -> None:
+        """`scrape`: makes the text of `/metrics` for an `Accept` header. `access` None: all may do everything."""
+        self._settings = settings
+        self._host = host
+        self._recorder = recorder
+        self._scrape = scrape
+        self._gpu_count = gpu_count
+        self._access = access
+        self._memory = memory
+        self._http: HttpFront | None = None
+        self._grpc: list[GrpcFront] = []
+
+    def __repr__(self) -> str:
+        return f"<Fronts {self._http!r}, {len(self._grpc)} of gRPC>"
+
+    async def start(self) -> None:
+        """Import them, and listen.
+
+        Raises ConfigurationError where a package is missing that the settings need, and OSError for a taken address.
+        """
+        self._http = http = await self._make_http()
+        # First, as probes over HTTP say that all is up.
+        if self._settings.has_grpc:
+            self._grpc = await self._make_grpc(http)
+        for front in self._grpc:
+            await front.start()
+        await http.start()
+
+    async def _make_http(self) -> HttpFront:
+        # aiohttp takes longer to import than all the rest; workers load their models meanwhile.
+        http = await asyncio.to_thread(importlib.import_module, "mms.http")
+        garbage.keep_imports()
+        front: HttpFront = http.HttpFront(
+            self._settings,
+            self._host,
+            self._recorder,
+            self._scrape,
+            worker_count=self._settings.worker_count_at_startup(self._gpu_count, available_cpus()),
+            access=self._access,
+            memory=self._memory,
+        )
+        return front
+
+    async def _make_grpc(self, http: HttpFront) -> list[GrpcFront]:
+        try:
+            grpc = await asyncio.to_thread(importlib.import_module, "mms.grpc")
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] not in ("google", "hpack"):
+                raise
+            raise ConfigurationError(
+                f"Invalid configuration: grpc_address={self._settings.raw.get('grpc_address', '')} needs the package "
+                f'{error.name}: pip install "marserve[grpc]"'
+            ) from None
+        # Known by now, with the HTTP front.
+        from mms.http.sockets.listeners import listen
+
+        make = partial(
+            grpc.GrpcFront,
+            *(self._settings, self._host, self._recorder.requests.append),
+            self._recorder.errors.note,
+            listen=partial(listen, limit=http.limit),
+            make_context=http.certificates.context,
+            access=self._access,
+            limit=http.limit,
+            memory=self._memory,
+            inflater=http.inflater,
+        )
+        return [make(place=place) for place in grpc.places(self._settings, self._host)]
+
+    def checks(self) -> list[Callable[[], None]]:
+        """Return the functions that look for changed certificates."""
+        return [] if self._http is None else [self._http.certificates.check]
+
+    async def stop_listening(self) -> None:
+        """Refuse what is new."""
+        if self._http is not None:
+            await self._http.stop_listening()
+        for front in self._grpc:
+            await front.stop_listening()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until clients have their answers, or for so long."""
+        for front in (self._http, *self._grpc):
+            if front is not None:
+                await front.drain(timeout_s)
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.close()
+        for front in self._grpc:
+            await front.close()
