@@ -32,6 +32,7 @@ MODULES = (
     "mms/http/lane/counted.py",
     "mms/http/lane/front.py",
     "mms/http/lane/head.py",
+    "mms/http/lane/lifetime.py",
     "mms/http/lane/request.py",
     "mms/launch/connection.py",
     "mms/limits/memory.py",

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 from support.waiting import until
 
-import mms.http.lane.connection
 import mms.http.lane.front
+import mms.http.lane.lifetime
 import mms.http.web.connection
 import mms.http.web.server
 from mms import faults
@@ -32,6 +32,7 @@ from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import BodyReader
 from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.front import LaneFront
+from mms.http.lane.lifetime import LaneLifetime
 from mms.http.web.connection import Connection, Connections
 from mms.limits.connection_sweep import ConnectionSweep
 from mms.limits.memory import MemoryAccount, MemoryLimit
@@ -58,11 +59,13 @@ _INFER = _POST.replace(b"/predictions/m", b"/v2/models/m/infer") % len(_TENSORS)
 
 #: What the table leaves out, and why.
 _NOT_IN_THE_PATH = {
-    "LaneProtocol": {
+    # Ends a connection; where that fails there is no other way.
+    "LaneProtocol": {"give_up"},
+    "LaneLifetime": {
         # For people, and asked by nothing else.
         *("statistics", "is_idle"),
-        # Ends a connection; where that fails there is no other way. Rows end connections by it.
-        *("abort", "reset", "give_up"),
+        # End a connection as well. Rows end connections by them.
+        *("abort", "reset"),
         # Of the server's end, and of a change of models.
         *("leave", "forget_head"),
     },
@@ -112,7 +115,10 @@ def _functions(owner: type) -> list[Row]:
 
 TABLE = [
     row
-    for owner in (LaneProtocol, BodyReader, LaneAccount, MemoryAccount, MemoryLimit, LaneFront)
+    for owner in (
+        *(LaneProtocol, LaneLifetime, BodyReader, LaneAccount),
+        *(MemoryAccount, MemoryLimit, LaneFront),
+    )
     for row in _functions(owner)
 ]
 
@@ -366,7 +372,7 @@ async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
 ) -> None:
     monkeypatch.setattr(mms.limits.connection_sweep, "SWEEP_S", 0.01)
     monkeypatch.setattr(mms.http.lane.front, "LINGER_S", 0.02)
-    monkeypatch.setattr(mms.http.lane.connection, "PROBE_S", 0.01)
+    monkeypatch.setattr(mms.http.lane.lifetime, "PROBE_S", 0.01)
     bench = await make_bench(lane=True, keep_alive_timeout_s=0.1, **_LIMITS)
     scene = await Scene.open(bench)
     (lane,) = (listener.lane for listener in bench.front._listeners if listener.lane.connections)

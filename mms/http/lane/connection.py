@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -17,18 +16,16 @@ from mms import faults
 from mms.core import Request
 from mms.core.request import Buffer
 from mms.core.request_options import DEFAULT_OPTIONS, RequestOptions, add_options
-from mms.errors import RequestTimeout, ServerError
+from mms.errors import ServerError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import GROWTH_BYTES, BodyReader
 from mms.http.lane.front import LaneFront
 from mms.http.lane.head import LaneHead
+from mms.http.lane.lifetime import LaneLifetime
 from mms.http.lane.request import LaneRequest
-from mms.http.request_head import LATE_BODY, is_unfit
+from mms.http.request_head import is_unfit
 from mms.http.streams.lane import LaneStream
-from mms.http.streams.reset import reset
-from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
-from mms.limits.memory import NoMemory
 from mms.observe.recorder import request_line
 
 if TYPE_CHECKING:
@@ -42,67 +39,18 @@ _JOIN_BYTES = 64 * 1024
 _DIRECT_BYTES = 64 * 1024
 
 
-class LaneProtocol(asyncio.Protocol):
-    """One connection. Owned by the event loop; `_pipeline` holds its requests without a sent answer, in order."""
+class LaneProtocol(LaneLifetime):
+    """Cuts requests out of what one connection brings, and writes their answers in the order of the requests."""
 
-    __slots__ = (
-        "_body",
-        "_account",
-        "_body_request",
-        "_buffered",
-        "_head",
-        "_is_closing",
-        "_is_read_paused",
-        "_is_write_paused",
-        "_lane",
-        "_line",
-        "_line_head",
-        "_pipeline",
-        "_reader",
-        "_remote",
-        "_transport",
-        "_written_bytes",
-        "body_filled",
-        "is_half_closed",
-        "waiting_since",
-    )
+    __slots__ = ("_line", "_line_head")
 
     def __init__(self, lane: LaneFront) -> None:
-        self._lane = lane
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._remote = ""
+        super().__init__(lane, LaneAccount(lane.memory, self._on_room))
         #: Of the last answer in the access log, and the head that it is of.
         self._line = ""
         self._line_head: LaneHead | None = None
-        self._buffered = b""
-        #: Of the last request: the next one's is the same, mostly.
-        self._head: LaneHead | None = None
-        self._body: bytearray | None = None
-        #: Bytes of the body that have come.
-        self.body_filled = 0
-        self._body_request: LaneRequest | None = None
-        #: While it is read straight to its place.
-        self._reader: BodyReader | None = None
-        self._pipeline: deque[LaneRequest] = deque()
-        self._is_closing = False
-        self._is_read_paused = False
-        self._is_write_paused = False
-        self._account = LaneAccount(lane.memory, self._on_room)
-        self._written_bytes = 0
-        self.is_half_closed = False
-        #: Since when the connection waits for bytes of its client; of `time.monotonic()`.
-        self.waiting_since = time.monotonic()
-
-    def __repr__(self) -> str:
-        return f"<LaneProtocol {self._remote}, owes {len(self._pipeline)} answers>"
 
     # The transport's calls
-
-    @faults.ends_connection
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._remote = remote_name(transport)
-        self._lane.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._body is not None:
@@ -120,36 +68,6 @@ class LaneProtocol(asyncio.Protocol):
             self._read(data)
 
     @faults.ends_connection
-    def eof_received(self) -> bool:
-        """A client may have closed its sending side alone and still wait for what it asked for.
-
-        Not over TLS, where the end of one side is that of both.
-        """
-        self.is_half_closed = True
-        if self._body is not None:
-            # What comes of a request that breaks off is dropped; those before it were accepted.
-            self._body_request = None
-            self._drop_body()
-            self._pipeline.pop()
-            self._note_held()
-        if not self._pipeline:
-            return False
-        if self._transport.get_extra_info("sslcontext") is not None:
-            return False
-        self._probe(0)
-        return True
-
-    @faults.ends_connection
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lane.forget(self)
-        self._is_closing = True
-        self._body = None
-        self._close_reader()
-        self._buffered = b""
-        self._account.close()
-        self._cancel_all()
-
-    @faults.ends_connection
     def pause_writing(self) -> None:
         self._is_write_paused = True
         self._pause_reading()
@@ -164,22 +82,7 @@ class LaneProtocol(asyncio.Protocol):
             stream.go_on()
         self._resume_reading()
 
-    @property
-    def _first_stream(self) -> LaneStream | None:
-        """The stream whose parts are being sent."""
-        reply = self._pipeline[0].reply if self._pipeline else None
-        return reply if isinstance(reply, LaneStream) else None
-
-    # What it holds in memory
-
-    def _note_held(self) -> None:
-        if not self._is_closing or self._account.held_bytes:
-            body_bytes = 0
-            if self._reader is not None:
-                body_bytes = self._reader.room_bytes
-            elif self._body is not None:
-                body_bytes = len(self._body)
-            self._account.count(self._transport, body_bytes, self._pipeline)
+    # Reading
 
     def room_for_body(self, missing_bytes: int) -> int:
         """Return how much more of a large body may come. 0: nothing is read until all connections hold less."""
@@ -198,8 +101,6 @@ class LaneProtocol(asyncio.Protocol):
     def _on_room(self) -> None:
         self._account.restart_body()
         self._resume_reading()
-
-    # Reading
 
     def _read(self, data: bytes, *, is_continued: bool = False) -> None:
         """Serve the requests in `data`; keep the rest for when more comes.
@@ -278,19 +179,6 @@ class LaneProtocol(asyncio.Protocol):
         self.body_filled = len(body)
         self._take_body(body, b"")
 
-    def _drop_body(self) -> None:
-        """No more of it is kept."""
-        self._body = None
-        self._account.stop_waiting()
-        if self._reader is not None:
-            self._close_reader()
-            self._transport.set_protocol(self)
-
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
     def _take_body(self, body: bytearray, data: bytes) -> bytes:
         """Put what belongs to the body there; returns what comes after it."""
         filled = self.body_filled
@@ -353,11 +241,6 @@ class LaneProtocol(asyncio.Protocol):
         protocol.data_received(data)
         if self.is_half_closed:
             protocol.eof_received()
-
-    def _pause_reading(self) -> None:
-        if not self._is_read_paused and not self._is_closing:
-            self._is_read_paused = True
-            self._transport.pause_reading()
 
     @faults.ends_connection
     def _resume_reading(self) -> None:
@@ -536,12 +419,6 @@ class LaneProtocol(asyncio.Protocol):
         if self._is_read_paused:
             self._resume_reading()
 
-    def _cancel_all(self) -> None:
-        """Nobody waits for what is still owed."""
-        pipeline = self._pipeline
-        while pipeline:
-            self._lane.host.cancel(pipeline.popleft())
-
     def _write(self, request: LaneRequest, buffers: list[Buffer]) -> None:
         self._written_bytes += sum(map(len, buffers))
         if len(buffers) == 1:
@@ -550,118 +427,3 @@ class LaneProtocol(asyncio.Protocol):
             self._transport.writelines(buffers)
         if not request.is_kept_alive:
             self._end()
-
-    def _end(self) -> None:
-        """Close after what was written. What the client still sends is read and thrown away, for a while."""
-        self._is_closing = True
-        self._cancel_all()
-        self._buffered = b""
-        self._drop_body()
-        transport = self._transport
-        if self.is_half_closed or not transport.can_write_eof():
-            transport.close()
-            return
-        if self._is_read_paused:
-            transport.resume_reading()
-        transport.write_eof()
-        self._lane.linger(self)
-
-    # Called by the front
-
-    def statistics(self) -> dict[str, int]:
-        """Return what the connection holds."""
-        return {
-            "owed_answers": len(self._pipeline),
-            "buffered_bytes": len(self._buffered),
-            "body_bytes": self.body_filled if self._body is not None else 0,
-        }
-
-    @property
-    def is_idle(self) -> bool:
-        """The client may send a request, and has not begun to."""
-        return not self._pipeline and self._body is None and not self._buffered
-
-    def check_time(self, now: float) -> None:
-        """Close or refuse a connection whose client has kept it waiting for too long."""
-        unsent_bytes = self._transport.get_write_buffer_size()
-        if self._account.held_bytes:
-            self._note_held()
-        spare_s = self._lane.keep_alive_timeout_s
-        if self._account.is_client_too_slow(now, self._written_bytes, unsent_bytes, spare_s):
-            self.abort()
-            return
-        if self._is_closing:
-            return
-        waited_s = now - self.waiting_since
-        if self._body_request is not None:
-            self._check_body(self._body_request, now)
-        elif self._pipeline:
-            stream = self._first_stream
-            if stream is not None:
-                stream.check_time(now)
-        elif self._buffered:
-            if waited_s > self._lane.head_timeout_s:
-                self._end()
-        elif waited_s > self._lane.keep_alive_timeout_s:
-            self.close()
-
-    def _check_body(self, request: LaneRequest, now: float) -> None:
-        """Refuse a request whose body comes too slowly, or for which there is no memory."""
-        account = self._account
-        error: ServerError
-        if account.is_waiting:
-            if now - self.waiting_since <= self._lane.body_timeout_s:
-                return
-            error = NoMemory()
-        elif account.is_body_too_slow(now, request, self.body_filled, self._lane.body_timeout_s):
-            error = RequestTimeout(LATE_BODY)
-        else:
-            return
-        self._body_request = None
-        request.is_kept_alive = False
-        request.fail(error)
-
-    @faults.ends_connection
-    def _probe(self, probes: int) -> None:
-        """Find out, little by little, whether a client that has closed its sending side waits for its answer.
-
-        With interim responses, which every client of HTTP/1.1 has to take, or between the parts of its answer.
-        """
-        if self._is_closing or not self._pipeline:
-            return
-        stream = self._first_stream
-        if probes and stream is not None:
-            stream.probe()
-        elif probes and self._pipeline[0].lane_head.protocol == "HTTP/1.1":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if probes < MAX_PROBES:
-            asyncio.get_running_loop().call_later(PROBE_S, self._probe, probes + 1)
-
-    def forget_head(self) -> None:
-        """Paths may stand for something else now."""
-        self._head = None
-
-    @faults.ends_connection
-    def leave(self, quiet_since: float) -> None:
-        """The server stops: the last answer that is owed ends it. Close it where nothing came since then."""
-        if self._pipeline:
-            self._pipeline[-1].is_kept_alive = False
-        elif self.is_idle and self.waiting_since <= quiet_since:
-            self.close()
-
-    @faults.ends_connection
-    def close(self) -> None:
-        """Close where nothing is owed; else after the last answer."""
-        if self._pipeline:
-            self._pipeline[-1].is_kept_alive = False
-            self._buffered = b""
-        elif not self._is_closing:
-            self._is_closing = True
-            self._transport.close()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def reset(self) -> None:
-        """End it as nobody takes for a good end."""
-        reset(self._transport)
