@@ -20,6 +20,10 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _LENGTH: Final = Struct("<I")
 _MAX_ELEMENT_BYTES: Final = 0xFFFFFFFF
+#: numpy's types of datatypes, made once.
+_TYPES: Final = {name: np.dtype(datatype.numpy) for name, datatype in DATATYPES.items()}
+#: Of smaller arrays a copy is quicker than a view.
+_VIEWED_BYTES: Final = 4096
 
 
 def check_shape(shape: Any, what: str) -> int:
@@ -63,10 +67,18 @@ def read_binary(
         raise InferError(
             f"{what} has {size} bytes of data; the shape {brief(list(shape))} of {datatype.name} needs {brief(needed)}."
         )
-    if datatype.name == BF16:
+    return read_fixed(data, start, count, datatype, shape, what)
+
+
+def read_fixed(
+    data: Buffer, start: int, count: int, datatype: Datatype, shape: Sequence[int], what: str
+) -> Array:
+    """Return the array of `count` elements, as many as `shape` has, that are not BYTES. As `read_binary`."""
+    name = datatype.name
+    if name == BF16:
         return in_shape(_widened(np.frombuffer(data, "<u2", count, start)), shape, what)
-    array: Array = np.frombuffer(data, datatype.numpy, count, start)
-    if datatype.name == BOOL and count and array.view(np.uint8).max() > 1:
+    array: Array = np.frombuffer(data, _TYPES[name], count, start)
+    if name == BOOL and count and array.view(np.uint8).max() > 1:
         raise InferError(f"{what} is BOOL, and has bytes that are neither 0 nor 1.")
     flags = array.flags
     if not (flags.aligned and flags.writeable):
@@ -103,16 +115,18 @@ def _read_bytes(data: Buffer, start: int, size: int, count: int, what: str) -> A
 def write_binary(array: Array, datatype: str, what: str) -> Buffer:
     """Return the binary form of an array that has numpy's type of the datatype already. Raises InferError.
 
-    The memory of an array in row order is returned as it is.
+    The memory of an array in row order is returned as it is, where it is not small.
     """
     if datatype == BYTES:
         return _write_bytes(array, what)
     if datatype == BF16:
         array = _halves(array)
     else:
-        array = np.asarray(array, DATATYPES[datatype].numpy)
-    if not array.size:
-        return b""
+        wanted = _TYPES[datatype]
+        if array.dtype is not wanted:
+            array = np.asarray(array, wanted)
+    if array.nbytes < _VIEWED_BYTES:
+        return array.tobytes()
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mms.tensors.errors import InferError
@@ -70,6 +71,7 @@ def find_datatype(name: Any, what: str) -> Datatype:
     return found
 
 
+@lru_cache(64)
 def datatype_of(dtype: np.dtype[Any]) -> str:
     """Return the name of the datatype of an array; empty where it has none.
 

@@ -75,8 +75,29 @@ def parse_json(body: bytes | bytearray, end: int) -> JsonTensors:
         parts.append(memoryview(body)[at:end])
         text = body = b"".join(parts)
         end = len(text)
-    has_truths = body.find(b"true", 0, end) >= 0 or body.find(b"false", 0, end) >= 0
-    return JsonTensors(orjson.loads(text), numbers, has_truths)
+    return JsonTensors(orjson.loads(text), numbers, has_truths_in(body, end))
+
+
+def has_truths_in(text: bytes | bytearray, end: int) -> bool:
+    """Return whether `true` or `false` may be among the values of a text up to a place."""
+    return text.find(b"true", 0, end) >= 0 or text.find(b"false", 0, end) >= 0
+
+
+def find_list(body: bytes | bytearray, end: int) -> tuple[int, int]:
+    """Return the places where the first list begins and ends that is a member named `data`; (0, 0) where none is found.
+
+    A guess, for texts whose lists are nested alike and have no blanks between their last brackets.
+    """
+    at = body.find(_KEY, 0, end)
+    start = _after(body, at + len(_KEY), end, b":") if at >= 0 else 0
+    start = _after(body, start, end, b"[") if start else 0
+    if not start:
+        return 0, 0
+    depth = 1
+    while body[start + depth - 1 : start + depth] == b"[":
+        depth += 1
+    stop = body.find(b"]" * depth, start, end)
+    return (start - 1, stop + depth) if stop >= 0 else (0, 0)
 
 
 def _cut_numbers(body: bytes | bytearray, end: int) -> list[NumberText]:
@@ -134,6 +155,15 @@ def _array_of(
         if shape or isinstance(data, dict) or data is None:
             raise InferError(f"{what} has data that are {_kind(data)}; a list is right.")
         data = [data]
+    if datatype.kind == "f" and not has_truths and len(data) == count:
+        # What most tensors are.
+        try:
+            numbers = np.frombuffer(array_of_one_type("d", data), np.float64)
+        except (TypeError, OverflowError):
+            pass
+        else:
+            if count:
+                return in_shape(_rounded(numbers, datatype, what), shape, what)
     if datatype.name == BYTES:
         array = _array_of_texts(data, shape, what)
     else:
@@ -251,13 +281,16 @@ def _rounded(array: Array, datatype: Datatype, what: str) -> Array:
     wanted = np.dtype(datatype.numpy)
     if array.dtype == wanted:
         return array if array.flags.writeable else array.copy()
-    with np.errstate(over="raise"):
-        try:
-            rounded = array.astype(wanted)
-        except FloatingPointError:
-            most = float(array.flat[int(np.argmax(np.abs(array)))])
-            raise _out_of_range(most, datatype, what) from None
-    return rounded
+    try:
+        return _cast(array, wanted)
+    except FloatingPointError:
+        most = float(array.flat[int(np.argmax(np.abs(array)))])
+        raise _out_of_range(most, datatype, what) from None
+
+
+@np.errstate(over="raise")
+def _cast(array: Array, wanted: np.dtype[Any]) -> Array:
+    return array.astype(wanted)
 
 
 def _whole(data: list[Any], datatype: Datatype, what: str) -> Array:

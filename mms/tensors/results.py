@@ -55,7 +55,8 @@ def are_arrays(value: Any) -> bool:
 
 def outputs_of(result: Any, declaration: ModelDeclaration | None = None) -> Mapping[Any, Any]:
     """Return what a result has by name: a mapping itself, or the value of the only output. Raises InferError (500)."""
-    return result if isinstance(result, Mapping) else {_only_output(declaration): result}
+    is_by_name = type(result) is dict or isinstance(result, Mapping)
+    return result if is_by_name else {_only_output(declaration): result}
 
 
 def tensor_of(name: str, value: Any) -> Tensor:

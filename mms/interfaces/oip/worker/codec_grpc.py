@@ -6,10 +6,20 @@ most.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from mms.bodies.protobuf_wire import BrokenMessage, field, read_fields, read_text, signed, varint
+from mms.bodies.protobuf_wire import (
+    BrokenMessage,
+    field,
+    read_fields,
+    read_text,
+    read_varint,
+    signed,
+    varint,
+)
 from mms.interfaces.oip.infer_parameters import read_entry, write_entries
 from mms.interfaces.oip.shared_memory import Regions, Slot, write_slot
 from mms.interfaces.oip.worker.requested_output import check_output
@@ -17,6 +27,7 @@ from mms.interfaces.oip.worker.typed_contents import FIELDS, read_contents, writ
 from mms.tensors.binary import read_binary, write_binary
 from mms.tensors.datatypes import find_datatype
 from mms.tensors.errors import InferError
+from mms.tensors.known_requests import MOST_KNOWN_BYTES, KnownRequest
 from mms.tensors.tensor import (
     NO_PARAMETERS,
     InferRequest,
@@ -45,6 +56,11 @@ _TENSOR_PARAMETERS: Final = 4 << 3 | 2
 _CONTENTS: Final = 5 << 3 | 2
 _OUTPUT_PARAMETERS: Final = 2 << 3 | 2
 
+#: Requests that are remembered: each message is compared with these.
+_MOST_KNOWN: Final = 8
+#: How outputs are described, of which that is remembered.
+_MOST_DESCRIBED: Final = 64
+
 
 class _Input(NamedTuple):
     """An input as it stands in the message. `contents`: where they lie; None where it has none."""
@@ -64,6 +80,9 @@ class AnswerForm(NamedTuple):
     in_memory: Mapping[str, Slot] = {}
 
 
+_RAW_FORM: Final = AnswerForm(is_raw=True)
+
+
 class GrpcCodec:
     """Reads requests and writes answers of one model."""
 
@@ -71,17 +90,36 @@ class GrpcCodec:
         self._head = field(_MODEL_NAME, load.model_name.encode("utf-8", "replace"))
         if load.model_version is not None:
             self._head += field(_MODEL_VERSION, load.model_version.encode("utf-8", "replace"))
+        #: What comes before the raw tensors in messages, and what it says. The last ones come first.
+        self._known: deque[tuple[bytes, KnownRequest]] = deque(maxlen=_MOST_KNOWN)
 
     def __repr__(self) -> str:
         return f"<GrpcCodec {self._head!r}>"
 
     def decode(self, item: Item) -> tuple[InferRequest, AnswerForm]:
         """Raises InferError."""
-        operation = item[7]
+        operation, data = item[7], item[6]
+        for head, known in self._known:
+            if data.startswith(head):
+                inputs = _read_known(data, len(head), known)
+                if inputs is not None:
+                    return known.with_inputs(inputs), _RAW_FORM
         try:
-            return _read_request(item[6], Regions("" if operation is None else operation.path))
+            regions = Regions("" if operation is None else operation.path)
+            request, form, head_bytes = _read_request(data, regions)
         except BrokenMessage as error:
             raise InferError(f"The message is not a ModelInferRequest: {error}.") from None
+        if 0 < head_bytes <= MOST_KNOWN_BYTES and not form.in_memory:
+            self._remember(bytes(data[:head_bytes]), data, request)
+        return request, form
+
+    def _remember(self, head: bytes, data: bytes | bytearray, request: InferRequest) -> None:
+        known = KnownRequest.of(request)
+        if known is None or not known.size:
+            return
+        # What is in shared memory is not among the raw tensors.
+        if _read_known(data, len(head), known) is not None:
+            self._known.appendleft((head, known))
 
     def encode(
         self, request: InferRequest, form: AnswerForm, response: InferResponse, index: int
@@ -110,7 +148,9 @@ class GrpcCodec:
                     data = b""
                 elif is_raw:
                     data = write_binary(output.array, output.datatype, what)
-                described = _described(output)
+                described = _described(output.name, output.datatype, tuple(output.shape))
+                if output.parameters:
+                    described += write_entries(_TENSOR_PARAMETERS, output.parameters)
                 if is_raw:
                     raw += (bytes((_RAW_OUTPUTS,)), varint(len(data)), data)
                 else:
@@ -122,21 +162,44 @@ class GrpcCodec:
         return index, 0, 200, b"", b"", b"".join([*parts, *raw])
 
 
-def _described(output: Tensor) -> bytes:
-    shape = b"".join(map(varint, output.shape))
-    parts = [
-        field(_NAME, output.name.encode("utf-8", "replace")),
-        field(_DATATYPE, output.datatype.encode()),
-    ]
-    if shape:
-        parts.append(field(_PACKED_SHAPE, shape))
-    if output.parameters:
-        parts.append(write_entries(_TENSOR_PARAMETERS, output.parameters))
-    return b"".join(parts)
+@lru_cache(_MOST_DESCRIBED)
+def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    sizes = b"".join(map(varint, shape))
+    return b"".join(
+        (
+            field(_NAME, name.encode("utf-8", "replace")),
+            field(_DATATYPE, datatype.encode()),
+            field(_PACKED_SHAPE, sizes) if sizes else b"",
+        )
+    )
 
 
-def _read_request(data: bytes | bytearray, regions: Regions) -> tuple[InferRequest, AnswerForm]:
+def _read_known(data: bytes | bytearray, at: int, known: KnownRequest) -> dict[str, Tensor] | None:
+    """Return the tensors of a message that is known up to there; None where something else than they follows. Raises
+    InferError."""
+    end = len(data)
+    inputs = {}
+    for each in known.inputs:
+        if at >= end or data[at] != _RAW_INPUTS:
+            return None
+        try:
+            size, at = read_varint(data, at + 1)
+        except IndexError:
+            return None
+        if size != each.size or size > end - at:
+            return None
+        inputs[each.name] = each.read_binary(data, at)
+        at += size
+    return inputs if at == end else None
+
+
+def _read_request(
+    data: bytes | bytearray, regions: Regions
+) -> tuple[InferRequest, AnswerForm, int]:
+    """Return (request, form of its answer, how many bytes come before the first raw tensor, 0 where there is none)."""
     id = version = ""
+    head_bytes = 0
+    before = 0
     parameters: dict[str, Parameter] = {}
     inputs: list[_Input] = []
     outputs: list[RequestedOutput] = []
@@ -144,6 +207,8 @@ def _read_request(data: bytes | bytearray, regions: Regions) -> tuple[InferReque
     raw: list[tuple[int, int]] = []
     for tag, start, stop in read_fields(data, 0, len(data)):
         if tag == _RAW_INPUTS:
+            if not raw:
+                head_bytes = before
             raw.append((start, stop))
         elif tag == _TENSORS:
             inputs.append(_read_input(data, start, stop))
@@ -161,13 +226,14 @@ def _read_request(data: bytes | bytearray, regions: Regions) -> tuple[InferReque
             id = read_text(data, start, stop)
         elif tag == _MODEL_VERSION:
             version = read_text(data, start, stop)
+        before = stop
     tensors = _read_tensors(data, inputs, raw, regions)
     names = {output.name for output in outputs}
     if len(names) < len(outputs):
         raise InferError("An output is asked for twice.")
     is_raw = bool(raw) or not any(each.contents for each in inputs)
     request = InferRequest(id, version, parameters or NO_PARAMETERS, tensors, outputs or None)
-    return request, AnswerForm(is_raw, in_memory)
+    return request, AnswerForm(is_raw, in_memory), head_bytes
 
 
 def _read_tensors(

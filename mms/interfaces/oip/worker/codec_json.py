@@ -6,6 +6,7 @@ The header `Inference-Header-Content-Length` says where the JSON ends; 0: there 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
@@ -18,6 +19,13 @@ from mms.tensors.datatypes import BYTES, DATATYPES, find_datatype
 from mms.tensors.declaration import ANY
 from mms.tensors.errors import InferError
 from mms.tensors.json_numbers import JsonTensors, array_of_json, json_of_array, parse_json
+from mms.tensors.known_requests import (
+    MOST_KNOWN,
+    MOST_KNOWN_BYTES,
+    KnownRequest,
+    cut_text,
+    is_only_input,
+)
 from mms.tensors.tensor import (
     NO_PARAMETERS,
     InferRequest,
@@ -27,7 +35,7 @@ from mms.tensors.tensor import (
     Tensor,
 )
 from mms.text.brief import brief
-from mms.wire import Item, Load, ResultItem
+from mms.wire import Item, Load, ModelOperation, ResultItem
 from mms.worker.tensors.items import declaration_of
 
 Body: TypeAlias = bytes | bytearray
@@ -55,6 +63,17 @@ class AnswerForm(NamedTuple):
     in_memory: Mapping[str, Slot] = {}
 
 
+class KnownForm(NamedTuple):
+    """A request that is known, and how its answer is wanted."""
+
+    request: KnownRequest
+    are_binary: bool
+    is_binary: Mapping[str, bool]
+
+    def form(self, headers: bytes) -> AnswerForm:
+        return AnswerForm(headers, self.are_binary, self.is_binary)
+
+
 class JsonCodec:
     """Reads and writes the requests to one model."""
 
@@ -66,6 +85,9 @@ class JsonCodec:
         self._begin = orjson.dumps(begin)[:-1]
         self._version = load.model_version or ""
         self._declaration = declaration_of(load)
+        #: By the JSON before binary tensors, and by the JSON around the list of numbers that is the only input.
+        self._known_heads: dict[bytes, KnownForm] = {}
+        self._known_texts: dict[bytes, KnownForm] = {}
 
     def __repr__(self) -> str:
         return f"<JsonCodec {self._begin.decode()}>"
@@ -76,8 +98,49 @@ class JsonCodec:
         """Raises InferError."""
         headers, body = bytes(item[4]), item[6]
         length = _header_length(headers, len(body))
+        if length is None:
+            return self._decode_text(item[7], headers, body)
         if length == 0:
             return self._raw_request(headers, body)
+        head = bytes(body[:length]) if length <= MOST_KNOWN_BYTES else b""
+        known = self._known_heads.get(head)
+        if known is not None and length + known.request.size == len(body):
+            at = length
+            inputs = {}
+            for each in known.request.inputs:
+                inputs[each.name] = each.read_binary(body, at)
+                at += each.size
+            return known.request.with_inputs(inputs), known.form(headers)
+        request, form = self._decode_anew(item[7], headers, body, length)
+        if head:
+            _remember(self._known_heads, head, request, form, len(body) - length)
+        return request, form
+
+    def _decode_text(
+        self, operation: ModelOperation | None, headers: bytes, body: Body
+    ) -> tuple[InferRequest, AnswerForm]:
+        """Return the request that a body of JSON alone is. Raises InferError."""
+        cut = cut_text(body)
+        if cut is None:
+            return self._decode_anew(operation, headers, body, None)
+        known = self._known_texts.get(cut.rest)
+        if known is not None:
+            (only,) = known.request.inputs
+            try:
+                tensor = only.read_json(body[cut.start : cut.end])
+            except ValueError:
+                # Reading it all says what is wrong with it.
+                return self._decode_anew(operation, headers, body, None)
+            return known.request.with_inputs({only.name: tensor}), known.form(headers)
+        request, form = self._decode_anew(operation, headers, body, None)
+        if not request.id and is_only_input(cut):
+            _remember(self._known_texts, cut.rest, request, form)
+        return request, form
+
+    def _decode_anew(
+        self, operation: ModelOperation | None, headers: bytes, body: Body, length: int | None
+    ) -> tuple[InferRequest, AnswerForm]:
+        """Read all of a request. `length`: of its JSON, as the client says it. Raises InferError."""
         end = len(body) if length is None else length
         try:
             parsed = parse_json(body, end)
@@ -93,7 +156,6 @@ class JsonCodec:
             raise InferError(f"id is {brief(request_id)}; a text is right.")
         parameters = _parameters(document, "The request")
         are_binary = _take_bool(parameters, _ARE_BINARY, "The request")
-        operation = item[7]
         regions = Regions("" if operation is None else operation.path)
         inputs = self._inputs(document, parsed, body, end, regions, has_length=length is not None)
         outputs, is_binary, in_memory = _outputs(document, regions)
@@ -236,16 +298,8 @@ class JsonCodec:
             said = b""
             if parameters:
                 said = b',"parameters":' + orjson.dumps(parameters)
-            outputs.append(
-                b'{"name":%b,"datatype":"%b","shape":%b%b%b}'
-                % (
-                    orjson.dumps(tensor.name),
-                    tensor.datatype.encode(),
-                    orjson.dumps(list(tensor.shape)),
-                    said,
-                    data,
-                )
-            )
+            described = _described(tensor.name, tensor.datatype, tuple(tensor.shape))
+            outputs.append(b"".join((described, said, data, b"}")))
         text = b"".join((*begin, b",".join(outputs), b"]}"))
         if binaries:
             lines = _BINARY_LINES % len(text)
@@ -258,6 +312,32 @@ class JsonCodec:
                 text = compress(text, coding)
                 lines += b"content-encoding: %b\r\nvary: accept-encoding\r\n" % coding
         return index, 0, 200, b"OK", lines, text
+
+
+@lru_cache(MOST_KNOWN)
+def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """Return how an output begins."""
+    return b'{"name":%b,"datatype":"%b","shape":%b' % (
+        orjson.dumps(name),
+        datatype.encode(),
+        orjson.dumps(shape),
+    )
+
+
+def _remember(
+    known: dict[bytes, KnownForm],
+    text: bytes,
+    request: InferRequest,
+    form: AnswerForm,
+    binary_bytes: int | None = None,
+) -> None:
+    """Remember a request by what it says. `binary_bytes`: of all tensors, where they are in binary form."""
+    found = None if form.in_memory else KnownRequest.of(request)
+    if found is None or not found.size or binary_bytes not in (None, found.size):
+        return
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    known[text] = KnownForm(found, form.are_binary, form.is_binary)
 
 
 def _header_length(headers: bytes, body_bytes: int) -> int | None:
