@@ -228,6 +228,14 @@ class Context:
         ids = (self._ids, self._types, self._blocks)
         return (*ids, self._request_ids, self._own_processors, _PENDING)
 
+    def _copied_request(self, place: int) -> _BatchState:
+        """Return one request of the current batch as a batch of its own, of which nothing was asked or set yet."""
+        types, blocks = list(self._types), list(self._blocks)
+        return (
+            *([self._ids[place]], [types[place]], [blocks[place]]),
+            *(_PENDING, _PENDING, _PENDING),
+        )
+
     def _has_processors(self) -> bool:
         """Whether anything was asked or set that belongs to a single request of this batch."""
         return self._own_processors is not _PENDING

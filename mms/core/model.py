@@ -18,7 +18,7 @@ from mms.core.priority_queue import NORMAL, PriorityQueue
 from mms.core.queue_bytes import QueueBytes
 from mms.core.request import EXPIRED_QUEUED, Request
 from mms.core.scaling.load_backoff import LoadBackoff
-from mms.core.streams.open_stream import OpenStream, StreamCounts
+from mms.core.streams.open_stream import StreamCounts
 from mms.core.unanswered import UnansweredCounts
 from mms.core.worker import Batch, Worker, WorkerState
 from mms.errors import (
@@ -147,8 +147,12 @@ class ModelVersion:
     @property
     def has_idle_worker(self) -> bool:
         for worker in self.workers:
-            load = len(worker.in_flight)
-            if not load and worker.state is _READY and worker.has_stream_room:
+            if (
+                worker.state is _READY
+                and worker.has_stream_room
+                and not worker.in_flight
+                and (not worker.is_continuous or worker.places)
+            ):
                 return True
         return False
 
@@ -312,6 +316,8 @@ class ModelVersion:
             if worker is None:
                 break
             size = rule.size(self, worker, now) if worker.batch_size > 1 else 1
+            if worker.is_continuous:
+                size = min(size, worker.places)
             if not size:
                 break
             requests = self._take(size, now, may_be_solo=not worker.in_flight)
@@ -334,7 +340,11 @@ class ModelVersion:
         draining: Worker | None = None
         best_load, has_active = 0, False
         for worker in self.workers:
-            if worker.state is _READY and worker.has_stream_room:
+            if (
+                worker.state is _READY
+                and worker.has_stream_room
+                and (not worker.is_continuous or worker.places)
+            ):
                 has_active = True
                 load = len(worker.in_flight)
                 if not load:
@@ -465,26 +475,6 @@ class ModelVersion:
         """Return workers whose running batch has exceeded the response timeout."""
         limit = now - self.config.response_timeout_s
         return [w for w in self.workers if w.in_flight and w.head_since <= limit]
-
-    def open_stream(
-        self,
-        worker: Worker,
-        number: int,
-        request: Request,
-        now: float,
-        grant: Callable[[int, int], None],
-    ) -> None:
-        """Take a stream that a worker has begun for a request. Raises ProtocolError."""
-        stream = worker.streams.open(number, request, now, grant)
-        if len(worker.streams) >= self.config.max_streams:
-            worker.has_stream_room = False
-        if request.is_done:
-            stream.close()
-
-    def end_stream(self, worker: Worker, stream: OpenStream) -> None:
-        """The worker has sent the last of a stream."""
-        worker.streams.end(stream)
-        worker.has_stream_room = len(worker.streams) < self.config.max_streams
 
     @property
     def is_idle(self) -> bool:

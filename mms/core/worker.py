@@ -80,6 +80,7 @@ class Worker:
         "id",
         "in_flight",
         "index",
+        "is_continuous",
         "is_model_ready",
         "link",
         "load_code",
@@ -154,6 +155,8 @@ class Worker:
         self.streams = WorkerStreams()
         #: Fewer of them are open than there may be.
         self.has_stream_room = True
+        #: Its model runs one batch, which requests join and leave.
+        self.is_continuous = False
         #: Since when the batch at the head is running.
         self.head_since = 0.0
         #: Of the head whose answer was asked for, in case it is held back behind the next batch.
@@ -179,6 +182,12 @@ class Worker:
     def is_running(self) -> bool:
         """Counts as running for health: serving, or on its way there for the first time since it last failed."""
         return self.state in (WorkerState.READY, WorkerState.STARTING, WorkerState.LOADING)
+
+    @property
+    def places(self) -> int:
+        """How many more requests its running batch can take, where it has one."""
+        taken = len(self.streams) + sum(len(batch.requests) for batch in self.in_flight)
+        return max(self.batch_size - taken, 0)
 
     def observe_service(self, duration_s: float) -> None:
         """Take a measured time in the entry point into the estimate that the credits follow.
@@ -209,6 +218,7 @@ class Worker:
         self.head_since = 0.0
         self.memory_bytes = 0
         self.has_stream_room = True
+        self.is_continuous = False
 
     def next_backoff_s(self, now: float) -> int:
         """Return how long to wait before the next start. Call once for each end and each failed load.

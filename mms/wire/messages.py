@@ -231,6 +231,8 @@ class Loaded(Message):
     is_ready: bool = True
     #: Where the model's code compares a length with its batch size, as `service.py, line 47`; empty: nowhere.
     full_batches: str = ""
+    #: Sequences join and leave a running batch: the worker takes no more requests at once than its batch has places.
+    is_continuous: bool = False
     #: Why workers cannot be forked from a parent that has loaded the model; empty: they can.
     fork_problem: str = ""
     #: What the load has imported besides the model's own modules: name -> seconds, from about 5 ms on.

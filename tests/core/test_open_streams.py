@@ -9,6 +9,7 @@ from support.replies import make_request
 
 from mms.core import ModelConfig, ModelVersion, Request, Worker, WorkerState, deadlines, recovery
 from mms.core.streams.open_stream import OpenStream, cut_silent
+from mms.core.streams.places import end_stream, open_stream
 from mms.core.streams.replies import begin_stream
 from mms.errors import ServerError
 from mms.wire import ProtocolError
@@ -61,8 +62,8 @@ class Bench:
 
     def open(self, number: int = 1, **members: Any) -> OpenStream:
         request = make_request("m", self.reply, b"body", **members)
-        self.model.open_stream(
-            self.worker, number, request, 10.0, lambda *grant: self.grants.append(grant)
+        open_stream(
+            self.model, self.worker, number, request, 10.0, lambda *grant: self.grants.append(grant)
         )
         return self.worker.streams.find(number)
 
@@ -92,8 +93,8 @@ def test_a_stream_of_a_request_that_is_done_is_to_end_at_once() -> None:
     bench = Bench()
     request = make_request("m", bench.reply)
     request.is_done = True
-    bench.model.open_stream(
-        bench.worker, 3, request, 10.0, lambda *grant: bench.grants.append(grant)
+    open_stream(
+        bench.model, bench.worker, 3, request, 10.0, lambda *grant: bench.grants.append(grant)
     )
     assert bench.grants == [(3, 0)]
 
@@ -144,7 +145,7 @@ def test_a_worker_with_as_many_streams_as_it_may_have_is_not_idle() -> None:
     bench = Bench(max_streams=1)
     stream = bench.open()
     assert not bench.model.has_idle_worker
-    bench.model.end_stream(bench.worker, stream)
+    end_stream(bench.model, bench.worker, stream)
     assert bench.model.has_idle_worker
 
 
@@ -160,7 +161,7 @@ def test_requests_go_to_the_worker_that_has_the_fewest_streams() -> None:
         [(worker, batch)] = bench.model.dispatch(10.0)
         assert worker is (other if number < 3 else bench.worker)
         [request] = batch.requests
-        bench.model.open_stream(worker, number + 2, request, 10.0, lambda *grant: None)
+        open_stream(bench.model, worker, number + 2, request, 10.0, lambda *grant: None)
         worker.in_flight.clear()
 
 

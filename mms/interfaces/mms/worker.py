@@ -10,6 +10,7 @@ from mms.context import Context
 from mms.metrics.metrics_store import MetricsStore
 from mms.version import __version__
 from mms.wire import Load
+from mms.worker.continuous.step_model import StepBatch, StepModel, is_step_model
 from mms.worker.loading.handler_module import classes_of, import_handler_module
 from mms.worker.loading.manifest_file import MANIFEST, read_manifest
 from mms.worker.loading.model import EntryPoint, Model
@@ -17,11 +18,15 @@ from mms.worker.running.awaiting import is_awaitable, wait_for
 
 
 class Handler(NamedTuple):
-    """What a handler's name stands for. A function loads by a call without data, a class by its `initialize`."""
+    """What a handler's name stands for. A function loads by a call without data, a class by its `initialize`.
+
+    `step_model`: an object of a class that has `admit` and `step` in place of an entry point.
+    """
 
     entry_point: EntryPoint
     is_function: bool
     initialize: Callable[[Context], Any] | None = None
+    step_model: StepModel | None = None
 
 
 def open_model(load: Load) -> Model:
@@ -34,10 +39,11 @@ def open_model(load: Load) -> Model:
     handler = find_handler(load.handler)
     if handler.is_function:
         context.metrics = MetricsStore(None, load.model_name)
-    return Model(
-        *("mms", handler.entry_point, context),
-        initialize(handler, context, is_let_pass=load.initialize_errors == "ignore"),
-    )
+    problem = initialize(handler, context, is_let_pass=load.initialize_errors == "ignore")
+    if handler.step_model is None:
+        return Model("mms", handler.entry_point, context, problem)
+    running = StepBatch(handler.step_model, context)
+    return Model("mms", running.handle, context, problem, is_continuous=True)
 
 
 def initialize(handler: Handler, context: Context, *, is_let_pass: bool) -> Exception | None:
@@ -72,21 +78,30 @@ def find_handler(name: str) -> Handler:
             raise ValueError(f"handler {name} cannot be called: it is {kind}")
         return Handler(entry_point, is_function=True)
     service = _only_class(module, function_name or "handle")()
+    if is_step_model(service):
+        initialize = getattr(service, "initialize", None)
+        return Handler(_never, is_function=False, initialize=initialize, step_model=service)
     if not callable(getattr(service, "handle", None)):
         raise ValueError(
-            f"class {type(service).__name__} has no method handle(data, context), and module {module.__name__} no "
-            f"function {function_name or 'handle'}; {_content_of(module)}"
+            f"class {type(service).__name__} has no method handle(data, context), nor admit(request, context) and "
+            f"step(active), and module {module.__name__} no function {function_name or 'handle'}; {_content_of(module)}"
         )
     return Handler(
         service.handle, is_function=False, initialize=getattr(service, "initialize", None)
     )
 
 
+def _never(data: Any, context: Context) -> Any:
+    raise TypeError("a model with admit and step has no entry point")
+
+
 def _only_class(module: ModuleType, wanted: str) -> type[Any]:
     classes = classes_of(module)
     if len(classes) > 1:
         # Helper classes beside the one that handles requests are no reason to refuse a model.
-        classes = [found for found in classes if hasattr(found, "handle")] or classes
+        classes = [
+            found for found in classes if hasattr(found, "handle") or is_step_model(found)
+        ] or classes
     if len(classes) != 1:
         raise ValueError(
             f"Expected only one class in module {module.__name__}, or the function {wanted} that its handler names; "

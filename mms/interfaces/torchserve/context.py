@@ -54,7 +54,7 @@ class Context(MmsContext):
         self._limit_max_image_pixels = True
         self._kept_metrics = metrics
         self._load_id = os.urandom(16).hex()
-        #: As continuous batching has it; this server does not run it.
+        #: Of continuous batching: a function for each request that says whether its answer is complete.
         self.stopping_criteria: Any = None
         self.header_key_sequence_id = os.getenv("TS_REQUEST_SEQUENCE_ID", "ts_request_sequence_id")
         self.header_key_sequence_start = os.getenv(
@@ -66,6 +66,10 @@ class Context(MmsContext):
 
     def _make_processors(self) -> list[RequestProcessor]:
         return RequestProcessors(map(_Processor, self._types, self._blocks))
+
+    def _processors_of(self, processors: list[RequestProcessor]) -> list[RequestProcessor]:
+        """Return the processors of requests of several batches as those of one."""
+        return RequestProcessors(processors)
 
     def _taken_metrics(self) -> Any:
         return EMITTED.take()

@@ -261,6 +261,7 @@ class WorkerRunner:
             self._model.policy.require_full_batches(loaded.full_batches, time.monotonic())
         worker.state = WorkerState.READY
         worker.is_model_ready = loaded.is_ready
+        worker.is_continuous = loaded.is_continuous
         worker.ready_at = time.monotonic()
         events.worker_loaded(worker.name, self._model.name, worker.load_times)
         with self._observed():

@@ -9,6 +9,7 @@ from mms import faults
 from mms.core import ModelVersion, Worker
 from mms.core.request import Buffer, Request
 from mms.core.streams.open_stream import OpenStream
+from mms.core.streams.places import end_stream, open_stream
 from mms.core.streams.replies import begin_stream
 from mms.errors import WorkerFailure
 from mms.serving.dispatcher import Dispatcher
@@ -40,7 +41,7 @@ class StreamIntake:
     def open(self, request: Request, body: Buffer) -> None:
         """Take an item that begins a stream. Raises ProtocolError."""
         number = decode_number(body)
-        self._model.open_stream(self._worker, number, request, time.monotonic(), self._grant)
+        open_stream(self._model, self._worker, number, request, time.monotonic(), self._grant)
 
     def _grant(self, number: int, more_bytes: int) -> None:
         """Give a stream more credit. Where that fails it is silent from then on, for which it has a limit."""
@@ -60,7 +61,7 @@ class StreamIntake:
                 if not request.is_done:
                     self._model.streams.failed += 1
                     request.fail(failure_of(status, phrase, body))
-                self._model.end_stream(self._worker, stream)
+                end_stream(self._model, self._worker, stream)
                 continue
             if not flags & END:
                 stream.use(body, now)
@@ -75,7 +76,7 @@ class StreamIntake:
                 if not request.is_done:
                     self._model.streams.completed += 1
                     request.end_stream()
-                self._model.end_stream(self._worker, stream)
+                end_stream(self._model, self._worker, stream)
 
     def _begin(self, stream: OpenStream, head: tuple[int, bytes, bytes], now: float) -> None:
         model, request = self._model, stream.request

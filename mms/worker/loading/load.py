@@ -71,6 +71,7 @@ def success(model: Model, load_s: float) -> Loaded:
         interface=model.interface,
         is_ready=model.items is None or model.items.is_ready,
         full_batches=_full_batches(model),
+        is_continuous=model.is_continuous,
     )
 
 
@@ -82,7 +83,7 @@ def _shown_traceback(error: BaseException) -> str:
 def _full_batches(model: Model) -> str:
     """Return where the code says that it needs full batches, if it gets whole ones. Nothing there fails the load."""
     properties = model.context.system_properties
-    if model.items is not None or properties["batch_size"] < 2:
+    if model.items is not None or model.is_continuous or properties["batch_size"] < 2:
         return ""
     return find_full_batches(properties["model_dir"])
 

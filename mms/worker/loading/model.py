@@ -56,10 +56,14 @@ class Model:
     """An entry point and its context. `problem`: the traceback of an error at load that was let pass.
 
     `items`: serves in place of the entry point. `tensors`: serves what comes by protocols of tensors beside `items`;
-    None: it takes none. An entry point takes them as it takes all else.
+    None: it takes none. An entry point takes them as it takes all else. `is_continuous`: the entry point is that of a
+    `RunningBatch`.
     """
 
-    __slots__ = ("context", "entry_point", "interface", "items", "problem", "rules", "tensors")
+    __slots__ = (
+        *("context", "entry_point", "interface", "is_continuous", "items", "problem", "rules"),
+        "tensors",
+    )
 
     def __init__(
         self,
@@ -70,6 +74,8 @@ class Model:
         items: ItemServer | None = None,
         tensors: TensorServer | None = None,
         rules: RequestRules = _PLAIN_RULES,
+        *,
+        is_continuous: bool = False,
     ) -> None:
         self.interface = interface
         self.entry_point = entry_point
@@ -78,6 +84,7 @@ class Model:
         self.items = items
         self.tensors = tensors
         self.rules = rules
+        self.is_continuous = is_continuous
 
     def __repr__(self) -> str:
         return f"<Model {self.context.model_name}, interface {self.interface}>"

@@ -91,7 +91,8 @@ class BatchRunner:
         self._streams: HandlerStreams | None = None
         if pump is not None:
             self._streams = HandlerStreams(
-                *(pump, self._context, self._encoder, self._failure_of), self._metric_frames
+                *(pump, self._context, self._encoder, self._failure_of, self._metric_frames),
+                is_alone=model.is_continuous,
             )
         self._batch_size = load.batch_size
         #: Answers tell what MMS leaves to the log.

@@ -32,8 +32,14 @@ class HandlerStreams:
         encoder: ResultEncoder,
         failure: Callable[[BaseException], tuple[int, bytes]],
         metric_frames: Callable[[list[Any]], list[Buffer]],
+        *,
+        is_alone: bool = False,
     ) -> None:
-        """`failure`: writes (status, message) of what the model's code has raised. `metric_frames`: encodes metrics."""
+        """`failure`: writes (status, message) of what the model's code has raised. `metric_frames`: encodes metrics.
+
+        `is_alone`: the context of a stream has its request alone, as the first one.
+        """
+        self.is_alone = is_alone
         self.context = context
         self.encoder = encoder
         self.failure = failure
@@ -152,9 +158,11 @@ class HandlerForm:
     def __init__(self, streams: HandlerStreams, place: int) -> None:
         """`place`: of its request in the call."""
         self._streams = streams
-        self._context = streams.context
-        self._place = place
-        self._state = streams.context._copied_batch()
+        self._context = context = streams.context
+        if streams.is_alone:
+            self._place, self._state = 0, context._copied_request(place)
+        else:
+            self._place, self._state = place, context._copied_batch()
 
     def enter(self) -> None:
         self._state = self._context._exchange_batch(self._state)

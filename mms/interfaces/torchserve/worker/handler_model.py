@@ -9,6 +9,7 @@ from mms.interfaces.torchserve.load import HandlerLoad
 from mms.interfaces.torchserve.metrics.cache import DEFAULT_METRICS
 from mms.interfaces.torchserve.operations import HEADERS, URL_PATH
 from mms.interfaces.torchserve.worker.answers import with_rules
+from mms.interfaces.torchserve.worker.continuous import KEY, ContinuousBatch
 from mms.interfaces.torchserve.worker.handler import resolve, wrap_envelope
 from mms.wire import Load, ModelOperation
 from mms.worker.loading.manifest_file import MANIFEST, read_manifest
@@ -31,7 +32,15 @@ def open_handler(load: Load) -> Model:
     if part.envelope:
         entry_point = wrap_envelope(part.envelope, entry_point)
     problem = initialize(handler, context, is_let_pass=load.initialize_errors == "ignore")
-    return Model(*(INTERFACE, with_rules(entry_point), context, problem), rules=request_rules())
+    entry_point = with_rules(entry_point)
+    is_continuous = load.model_config.get(KEY) is True
+    if is_continuous:
+        entry_point = ContinuousBatch(entry_point, context).handle
+    return Model(
+        *(INTERFACE, entry_point, context, problem),
+        rules=request_rules(),
+        is_continuous=is_continuous,
+    )
 
 
 def described_context(load: Load) -> Context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mms.interfaces.torchserve.worker.continuous import KEY
 from mms.interfaces.torchserve.worker.group.options import group_options
 from mms.interfaces.torchserve.worker.handler_model import (
     INTERFACE,
@@ -11,6 +12,7 @@ from mms.interfaces.torchserve.worker.handler_model import (
 )
 from mms.wire import Load
 from mms.worker.loading.model import Model
+from mms.worker.log_records.log_lines import write_log
 
 
 def open_model(load: Load) -> Model:
@@ -21,5 +23,7 @@ def open_model(load: Load) -> Model:
     # Here, as most models have no use for it.
     from mms.interfaces.torchserve.worker.group.leader import Group
 
+    if load.model_config.get(KEY) is True:
+        write_log(f"{KEY} has no effect: a group of processes takes requests batch by batch\n")
     group = Group(options, load)
     return Model(INTERFACE, group.handle, described_context(load), rules=request_rules())
