@@ -23,7 +23,7 @@ from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFai
 from mms.fronts import Fronts
 from mms.interfaces import INTERFACES, PACKAGE_NAMES
 from mms.launch import (
-    ProcessLauncher,
+    Launchers,
     hide_process,
     keep_inherited_files,
     refuse_new_rights,
@@ -106,16 +106,7 @@ class Server:
         if self._gpu_count < (settings.number_of_gpu or 0):
             notice = f"{settings.quoted('number_of_gpu')}: this machine shows {self._gpu_count} GPUs, which are used"
             settings.notices.append((logging.WARNING, notice))
-        self._launcher = ProcessLauncher(
-            self._runtime_dir.path,
-            heartbeat_timeout_s=0 if settings.debug else settings.worker_heartbeat_timeout_s,
-            worker_gid=None if settings.worker_user is None else settings.worker_user.gid,
-            restore_folder=self._runtime_dir.restore,
-            has_fork_servers=settings.fork_server,
-            preload_modules=settings.preload_modules or (),
-            never_preloaded=PACKAGE_NAMES,
-            start_timeout_s=settings.worker_start_timeout_s,
-        )
+        self._launcher = Launchers.of_settings(settings, self._runtime_dir, PACKAGE_NAMES)
         self._repository = Repository(
             Path(settings.model_store) if settings.model_store else None,
             self._runtime_dir.path / "models",

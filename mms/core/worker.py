@@ -89,6 +89,7 @@ class Worker:
         "memory_bytes",
         "name",
         "next_sequence",
+        "node",
         "oom_kills",
         "pid",
         "ready_at",
@@ -119,6 +120,8 @@ class Worker:
         #: That load failed: the process serves, and its model never will.
         self.has_model_failed = False
         self.pid = 0
+        #: The node that its process runs on; empty: this machine.
+        self.node = ""
         self.memory_bytes = 0
         #: Wall-clock time of the last start, in seconds since the epoch.
         self.started_at = time.time()
@@ -217,6 +220,7 @@ class Worker:
         self.next_sequence = 0
         self.head_since = 0.0
         self.memory_bytes = 0
+        self.node = ""
         self.has_stream_room = True
         self.is_continuous = False
 

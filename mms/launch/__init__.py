@@ -1,5 +1,6 @@
 """How workers are started and reached."""
 
+from mms.launch.choice import Launchers
 from mms.launch.environment import MODEL_PATH_VARIABLE, interpreter, worker_environment
 from mms.launch.interface import (
     Launcher,
@@ -17,6 +18,7 @@ __all__ = [
     "MODEL_PATH_VARIABLE",
     "LaunchFailed",
     "Launcher",
+    "Launchers",
     "LinkListener",
     "ProcessLauncher",
     "Unsendable",

@@ -14,6 +14,7 @@ from mms.core import Batch
 from mms.launch.interface import OUT_OF_MEMORY, LaunchFailed, LinkListener, Unsendable
 from mms.launch.line_turns import Lines, LineTurns
 from mms.observe.metrics.lines import one_line
+from mms.processes.activity import Sight, look_at
 from mms.processes.exits import describe_exit
 from mms.wire import (
     BYE,
@@ -91,6 +92,10 @@ class Link:
         self.name = name
         #: Of the process at the other end, by the kernel's word; 0 where it gives none.
         self.pid = 0
+        #: The node that it runs on; empty: this machine.
+        self.node = ""
+        #: What its process holds, as its node says; 0 where this machine can see.
+        self.memory_bytes = 0
         self.closed: asyncio.Future[str] = loop.create_future()
         self.connected: asyncio.Future[None] = loop.create_future()
         self.loaded: asyncio.Future[Loaded] = loop.create_future()
@@ -205,6 +210,10 @@ class Link:
             self.unanswered_beats += 1
             self._control.write(encode_frame(HEARTBEAT, 0))
 
+    def look(self, beat: int) -> Sight | None:
+        """Return what its process has done so far, of its own accord; None where that cannot be seen."""
+        return look_at(self.pid, beat)
+
     def ask_for_answers(self) -> None:
         """Have the worker send what it has answered and holds back."""
         if self._control is not None:
@@ -233,6 +242,24 @@ class Link:
             self._work.abort()
         else:
             self.close(reason)
+
+    async def wait_connected(self, timeout_s: float) -> None:
+        """Return once it has dialled in. Raises LaunchFailed where it does not in time, or ends."""
+        try:
+            await asyncio.wait(
+                (self.connected, self.closed),
+                timeout=timeout_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        except asyncio.CancelledError:
+            self.kill("start given up")
+            raise
+        if self.closed.done():
+            reason = await self.end_reason()
+            raise LaunchFailed(f"worker ended before it was up: {reason}")
+        if not self.connected.done():
+            self.kill("did not come up")
+            raise LaunchFailed(f"worker was not up within {timeout_s:g} seconds")
 
     # From the worker
 
@@ -351,15 +378,18 @@ class Link:
 
     def _pause_reading(self) -> None:
         """Have the worker wait, once what is between is full."""
-        for connection in (self._work, self._control):
-            if connection is not None and not connection.is_closing():
-                connection.pause_reading()
+        for connection in self._read_connections():
+            connection.pause_reading()
 
     def _read_on(self) -> None:
         if not self._is_behind and not self._has_waiting_lines():
-            for connection in (self._work, self._control):
-                if connection is not None and not connection.is_closing():
-                    connection.resume_reading()
+            for connection in self._read_connections():
+                connection.resume_reading()
+
+    def _read_connections(self) -> list[asyncio.Transport]:
+        """Return the connections that frames come from."""
+        both = (self._work, self._control)
+        return [each for each in both if each is not None and not each.is_closing()]
 
     def on_exit(self, reason: str) -> None:
         """The process has ended. What it wrote before is still read; the end of the connection follows."""

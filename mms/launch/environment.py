@@ -25,7 +25,7 @@ _START = (
 _COMMAND_CHARACTERS = 240
 
 #: For the front alone.
-_OWN_VARIABLES = (SECRET_VARIABLE, MODEL_PATH_VARIABLE, "MMS_KEYSTORE_PASS", "MMS_API_KEY")
+OWN_VARIABLES = (SECRET_VARIABLE, MODEL_PATH_VARIABLE, "MMS_KEYSTORE_PASS", "MMS_API_KEY")
 #: What programs need to run, whatever is allowed.
 _NEEDED_VARIABLES = re.compile(
     "PATH|LD_LIBRARY_PATH|PYTHONPATH|HOME|USER|LOGNAME|LANG|LC_[A-Z]+|TZ|TMPDIR|TEMP"
@@ -69,7 +69,7 @@ def worker_environment(
     variables = {
         name: value
         for name, value in environ.items()
-        if name not in _OWN_VARIABLES
+        if name not in OWN_VARIABLES
         and (allowed is None or _NEEDED_VARIABLES.fullmatch(name) or allowed.fullmatch(name))
     }
     variables["MMS_DECODE_INPUT_REQUEST"] = "true" if decode_input_request else "false"

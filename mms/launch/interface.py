@@ -6,6 +6,7 @@ A worker is reached by frames alone: nothing here depends on where its process r
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,14 @@ class WorkerSpec:
     #: The parameters of its model that no running process takes over, by their names.
     parameters: Mapping[str, Any] = field(default_factory=dict)
     load_timeout_s: float = 7200.0
+    #: Where it runs: `process`, beside the front, or `ray`, where Ray finds a node for it.
+    launcher: str = "process"
+    #: What its node has to have, as `ray_resources` says it, and how Ray makes its surroundings.
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    #: Patterns for names of variables of its node that it gets, and gets not; None: all, and none.
+    allowed_variables: re.Pattern[str] | None = None
+    hidden_variables: re.Pattern[str] | None = None
     #: Bytes of the largest frame that is believed.
     max_frame_bytes: int = 1 << 30
 
@@ -82,11 +91,19 @@ class LinkListener(Protocol):
     def on_output(self, stream: str, text: str) -> None:
         """Take a line that the worker wrote to `stdout` or `stderr`."""
 
+    def on_waiting(self, reason: str) -> None:
+        """Learn what the start of the process waits for, in words; empty: for nothing any more."""
+
 
 class WorkerLink(Protocol):
     """A started worker."""
 
+    #: On this machine; 0: it is not there.
     pid: int
+    #: The node that it runs on; empty: this machine.
+    node: str
+    #: What its process holds, as its node says; 0 where this machine can see.
+    memory_bytes: int
     #: Done with the reason when the worker can no longer be reached.
     closed: asyncio.Future[str]
 

@@ -86,6 +86,9 @@ class _ParentListener:
     def on_output(self, stream: str, text: str) -> None:
         self._listener.on_output(stream, text)
 
+    def on_waiting(self, reason: str) -> None:
+        self._listener.on_waiting(reason)
+
 
 @dataclass(frozen=True, slots=True)
 class _Parent:
@@ -129,19 +132,19 @@ class ProcessLauncher:
         )
         self._parents: dict[str, asyncio.Task[_Parent]] = {}
         self._reapers: set[asyncio.Task[None]] = set()
-        self._supervisor = Supervisor()
+        self.supervisor = Supervisor()
         self._oom_kills = OomKills()
         self._fork_servers = ForkServers(
-            self._supervisor,
+            self.supervisor,
             preload_modules,
             never_preloaded,
             is_on=has_fork_servers,
             timeout_s=start_timeout_s,
         )
-        self._heartbeats = Heartbeats(heartbeat_timeout_s)
+        self.heartbeats = Heartbeats(heartbeat_timeout_s)
 
     def __repr__(self) -> str:
-        return f"<ProcessLauncher {self.socket.path}, {self._supervisor!r}>"
+        return f"<ProcessLauncher {self.socket.path}, {self.supervisor!r}>"
 
     @property
     def address(self) -> str:
@@ -161,7 +164,7 @@ class ProcessLauncher:
         else:
             link = await self._start_worker(spec, listener, timeout_s)
         # Loads have a time limit of their own.
-        link.loaded.add_done_callback(lambda _: self._heartbeats.watch(link))
+        link.loaded.add_done_callback(lambda _: self.heartbeats.watch(link))
         return link
 
     def process_ids(self) -> list[int]:
@@ -182,9 +185,9 @@ class ProcessLauncher:
         for key in list(self._parents):
             await self.forget(key)
         await self._fork_servers.close()
-        self._heartbeats.close()
+        self.heartbeats.close()
         self.socket.close()
-        await self._supervisor.close()
+        await self.supervisor.close()
         if self._reapers:
             await asyncio.wait(self._reapers, timeout=5)
         self.socket.path.unlink(missing_ok=True)
@@ -251,7 +254,7 @@ class ProcessLauncher:
             spec.max_frame_bytes,
             PARENT_ROLES if is_parent else WORKER_ROLES,
             is_preloaded=is_preloaded,
-            turns=self._supervisor.turns,
+            turns=self.supervisor.turns,
         )
 
         link.has_oom_kill = lambda: self._oom_kills.has_killed(time.monotonic())
@@ -259,7 +262,7 @@ class ProcessLauncher:
         def on_numbered(process: SupervisedProcess) -> None:
             link.end_process = process.kill
             # Until it is known which process was started it is one of the supervisor's, which has nobody else's.
-            link.is_own_process = lambda pid: is_below(pid, process.pid or self._supervisor.pid)
+            link.is_own_process = lambda pid: is_below(pid, process.pid or self.supervisor.pid)
             self.socket.expect(secret, link)
             reaper = asyncio.get_running_loop().create_task(self._reap(link, process, secret))
             self._reapers.add(reaper)
@@ -268,7 +271,7 @@ class ProcessLauncher:
         input_end = None if parent_forks is None else parent_forks.its_end
         try:
             if forks is None:
-                process = await self._supervisor.start(
+                process = await self.supervisor.start(
                     command,
                     environment,
                     _FOLDER,
@@ -301,25 +304,8 @@ class ProcessLauncher:
             raise
         if parent_forks is not None:
             parent_forks.attach(process)
-        await self._connected(link, timeout_s)
+        await link.wait_connected(timeout_s)
         return link
-
-    async def _connected(self, link: Link, timeout_s: float) -> None:
-        try:
-            await asyncio.wait(
-                (link.connected, link.closed),
-                timeout=timeout_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        except asyncio.CancelledError:
-            link.kill("start given up")
-            raise
-        if link.closed.done():
-            reason = await link.end_reason()
-            raise LaunchFailed(f"worker ended before it was up: {reason}")
-        if not link.connected.done():
-            link.kill("did not come up")
-            raise LaunchFailed(f"worker was not up within {timeout_s:g} seconds")
 
     async def _reap(self, link: Link, process: SupervisedProcess, secret: str) -> None:
         """Follow one process to its end, whichever of process and connection ends first."""
@@ -366,7 +352,7 @@ class ProcessLauncher:
     async def _start_parent(
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
     ) -> _Parent:
-        forks = Forks(self._supervisor)
+        forks = Forks(self.supervisor)
         try:
             link = await self._start_worker(spec, _ParentListener(listener), timeout_s, forks)
         except BaseException:

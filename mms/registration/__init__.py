@@ -1,7 +1,7 @@
 """Every parameter of a registration once: calls, flags, files, descriptions and docs are made of these tables."""
 
 from mms.registration.kind import RUNTIMES, InvalidCall, InvalidValue, Kind, is_runtime
-from mms.registration.model import ModelParameters, ScaleParameters
+from mms.registration.model import ModelParameters
 from mms.registration.options import Call, Options
 from mms.registration.parameter import (
     REGISTER,
@@ -14,6 +14,7 @@ from mms.registration.parameter import (
     parameter,
     parameters_of,
 )
+from mms.registration.scaling import ScaleParameters
 
 __all__ = [
     "REGISTER",

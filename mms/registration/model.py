@@ -1,4 +1,4 @@
-"""The parameters of a registration that models of every interface have, and those of a scaling, each once."""
+"""The parameters of a registration that models of every interface have, each once."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from mms.registration.kind import (
     count_of,
     whole,
 )
+from mms.registration.nodes import RESOURCES, RUNTIME_ENV
 from mms.registration.options import Options
 from mms.registration.parameter import (
     CODE,
@@ -372,6 +373,40 @@ class ModelParameters(Options):
         shown=Shown("pinned", unless=False),
         scope=WORKERS,
     )
+    launcher: str | None = parameter(
+        "launcher",
+        choice("process", "ray"),
+        "What starts the workers: the server beside itself, or Ray on a node of its cluster.",
+        "See [a cluster](cluster.md).",
+        setting="launcher",
+        keys=(Key("launcher"),),
+        is_new=True,
+        shown=Shown("launcher", unless="process"),
+        scope=WORKERS,
+    )
+    ray_resources: Any = parameter(
+        "ray_resources",
+        RESOURCES,
+        "With `launcher=ray`: what a worker's node has to have, a JSON object with num_cpus, num_gpus, memory (bytes) "
+        "and resources.",
+        'As `{"num_gpus": 1, "resources": {"fast_disk": 1}}`.',
+        otherwise='`{"num_cpus": 1}`',
+        keys=(Key("rayResources"),),
+        is_new=True,
+        shown=Shown("rayResources"),
+        scope=WORKERS,
+    )
+    ray_runtime_env: Any = parameter(
+        "ray_runtime_env",
+        RUNTIME_ENV,
+        "With `launcher=ray`: what Ray installs and sets on the node for the workers, a JSON object with pip, uv, "
+        "conda and env_vars.",
+        'As `{"pip": ["transformers==4.57"]}`.',
+        keys=(Key("rayRuntimeEnv"),),
+        is_new=True,
+        shown=Shown("rayRuntimeEnv", is_of_model=True),
+        scope=WORKERS,
+    )
     install_requirements: str | None = parameter(
         "install_requirements",
         choice("off", "folder", "venv"),
@@ -442,47 +477,3 @@ class ModelParameters(Options):
     model_version: str | None = attribute()
     #: Named by whoever starts the server, not by a client.
     is_from_operator: bool = attribute(False, is_shared=True)
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleParameters(Options):
-    """How many workers a model is to have."""
-
-    title: ClassVar[str] = "Of PUT alone"
-
-    min_worker: int | None = parameter(
-        "min_worker",
-        whole(None, count_of),
-        "Workers are started up to it.",
-        "A call without parameters scales to exactly one.",
-        default="1",
-        routes=(SCALE,),
-        flag=None,
-        shown=Shown("minWorkers", is_of_model=True),
-    )
-    max_worker: int | None = parameter(
-        "max_worker",
-        whole(None, count_of),
-        "Workers beyond it are stopped, the newest first.",
-        otherwise="`min_worker`",
-        routes=(SCALE,),
-        flag="--max",
-        shown=Shown("maxWorkers", is_of_model=True),
-    )
-    synchronous: bool | None = parameter(
-        "synchronous",
-        WAITS,
-        "Whether the call waits until the workers have loaded, and those on their way out have ended.",
-        default="false",
-        routes=(SCALE,),
-        flag="--wait/--no-wait",
-    )
-    model_version: str | None = parameter(
-        "model_version",
-        TEXT,
-        "The version that is meant.",
-        otherwise="the version of the path, or the default",
-        routes=(SCALE,),
-        flag="--version",
-        is_new=True,
-    )

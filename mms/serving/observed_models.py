@@ -29,7 +29,11 @@ class ObservedModels:
         """`memory`: bytes by process id."""
         for served in self._registry.all():
             for worker in served.workers:
-                worker.memory_bytes = memory.get(worker.pid, 0)
+                link = worker.link
+                if link is not None and not worker.pid:
+                    worker.memory_bytes = link.memory_bytes
+                else:
+                    worker.memory_bytes = memory.get(worker.pid, 0)
 
     def snapshots(self) -> list[ModelSnapshot]:
         self._series.keep([served.name for served in self._registry.all()])

@@ -85,6 +85,21 @@ def _positive_number(text: str) -> float:
     return value
 
 
+def _host_and_port(text: str) -> tuple[str, int]:
+    if "://" in text or text.lower().startswith("unix:"):
+        raise ValueError
+    found = Address.parse_grpc(text.strip())
+    return found.host, found.port
+
+
+def _ray_address(text: str) -> str:
+    word = text.strip()
+    if word.lower() in ("auto", "local"):
+        return word.lower()
+    _host_and_port(word)
+    return word
+
+
 def _header_value(text: str) -> str:
     if _CONTROL.search(text):
         raise ValueError(
@@ -200,6 +215,8 @@ MEMORY = Kind(
     warn=larger_than_machine,
 )
 USER = Kind("user", "the name or number of a user, or user:group", parse_user)
+HOST_AND_PORT = Kind("HOST:PORT", "HOST:PORT; port 0 is one that is free", _host_and_port)
+RAY_ADDRESS = Kind("auto, local or HOST:PORT", "auto, local or HOST:PORT", _ray_address)
 INFERENCE_ADDRESS = Kind(
     "address", "http://host:port, https://host:port or unix:/path", _address(False)
 )

@@ -11,6 +11,7 @@ from mms.settings.option import Option
 from mms.settings.sections.limits import LimitOptions
 from mms.settings.sections.listeners import ListenerOptions
 from mms.settings.sections.models import ModelOptions
+from mms.settings.sections.nodes import NodeOptions
 from mms.settings.sections.security import SecurityOptions
 from mms.settings.sections.server import ServerOptions
 from mms.settings.sections.without_effect import OptionsWithoutEffect
@@ -20,6 +21,7 @@ _SECTIONS = (
     ListenerOptions,
     ModelOptions,
     WorkerOptions,
+    NodeOptions,
     LimitOptions,
     SecurityOptions,
     ServerOptions,
@@ -32,6 +34,7 @@ class OptionValues(
     ListenerOptions,
     ModelOptions,
     WorkerOptions,
+    NodeOptions,
     LimitOptions,
     SecurityOptions,
     ServerOptions,

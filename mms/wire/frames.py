@@ -37,6 +37,10 @@ RECORDS = 18
 IMPORTED = 19
 CHUNK = 20
 CREDIT = 21
+OUTPUT = 22
+HOSTED = 23
+USAGE = 24
+EXITED = 25
 
 KIND_NAMES = {
     HELLO: "hello",
@@ -57,6 +61,10 @@ KIND_NAMES = {
     IMPORTED: "imported",
     CHUNK: "chunk",
     CREDIT: "credit",
+    OUTPUT: "output",
+    HOSTED: "hosted",
+    USAGE: "usage",
+    EXITED: "exited",
 }
 
 HEADER = Struct("!BBHIQ")

@@ -113,6 +113,8 @@ ROLE_CONTROL = "control"
 ROLE_LIFELINE = "lifeline"
 #: The connection of a process that has loaded a model and forks workers from it.
 ROLE_PARENT = "parent"
+#: The connection of what runs a worker on another node: where it runs, what it prints and uses, how it ends.
+ROLE_HOST = "host"
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.waiting import eventually
 
-from mms.launch.heartbeat import Sight, has_worked, look_at
+from mms.processes.activity import Sight, has_worked, look_at
 
 LIMIT_S = 30.0
 Start = Callable[[str], int]

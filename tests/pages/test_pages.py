@@ -19,7 +19,9 @@ from .script import PageRun
 
 #: Blocks that no run tries, beside those that need another machine. More need a better reason than that they fail.
 MAX_NOT_RUN = 7
-OTHER_MACHINES = {"needs Docker", "needs Kubernetes", "needs root and systemd"}
+OTHER_MACHINES = {
+    *("needs Docker", "needs Kubernetes", "needs a Ray cluster", "needs root and systemd"),
+}
 
 
 @pytest.fixture

@@ -38,6 +38,8 @@ VALUES: dict[str, Any] = {
     "`0,2`, or a list in JSON": [0, 2],
     "JSON": [{"name": "n", "value": "5", "type": "INT"}],
     "JSON object": {"a": [1]},
+    "JSON object of resources": {"num_gpus": 1.0, "resources": {"fast_disk": 2.0}},
+    "JSON object for Ray": {"pip": ["numpy"], "env_vars": {"A": "b"}},
 }
 
 

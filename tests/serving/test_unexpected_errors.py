@@ -99,11 +99,13 @@ _NOT_IN_THE_PATH = {
     "WorkerRunner": {
         # Its task, and what operations of clients call.
         *("_run", "_break_off", "stop", "wait_attempt", "respecify"),
-        # Only where a load fails.
-        "_observed",
+        # Only where a load fails, and where a process has to wait for a node.
+        *("_observed", "on_waiting"),
     },
     "Link": {
         *("fork", "close", "on_exit"),
+        # Of launchers, and of workers that give no sign of life.
+        *("wait_connected", "look"),
         # Of a worker that floods, or reads nothing; tests of their own have those.
         *("on_behind", "_pause_reading", "_read_on", "_take_late_frame"),
     },

@@ -38,6 +38,9 @@ _OF_PROTOCOLS = {
 _ELSEWHERE = (
     "mms/load_test/",
     "mms/worker/",
+    "mms/launch/nodes/host.py",
+    "mms/launch/nodes/relay.py",
+    "mms/launch/ray/placer_process.py",
     "mms/tracking/kafka_sink.py",
     "mms/interfaces/mlrun/awaiting.py",
     "mms/interfaces/seldon/packages/",

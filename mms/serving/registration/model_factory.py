@@ -21,6 +21,7 @@ from mms.observe import events
 from mms.repository import FetchedArchive
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.options import RegisterOptions
+from mms.serving.registration.launcher_rule import RAY, check_launcher
 from mms.serving.registration.model_options import ModelOptions, model_options
 from mms.serving.served import PooledModel, ServedModel
 from mms.serving.workers.confinement import account_variables, confinement
@@ -79,12 +80,14 @@ def make_model(
     name, handler = manifest.model_name or "", manifest.handler or ""
     version = found.model_version or options.model_version
     effective = _effective(settings, model_as)
+    check_launcher(settings, effective)
     model = ModelVersion(name, version, model_config(effective))
     model.policy.on_change = partial(events.batch_policy_changed, name)
     return PooledModel(
         model=model,
         dispatcher=dispatcher,
-        pool=Pool(model, _gpus(options, gpu_count)),
+        # Ray gives workers on nodes their GPUs.
+        pool=Pool(model, () if effective.launcher == RAY else _gpus(options, gpu_count)),
         url=options.url or model_as.component.model_uri or str(archive.folder),
         archive=archive,
         manifest=manifest,
@@ -318,6 +321,11 @@ class WorkerSpecs:
             | account_variables(settings.worker_user),
             own_variables=frozenset({MODEL_PATH_VARIABLE, *place}),
             has_own_packages=requirements is not None,
+            launcher=served.effective.launcher or "process",
+            resources=served.effective.ray_resources or {},
+            runtime_env=served.effective.ray_runtime_env or {},
+            allowed_variables=self._allowed,
+            hidden_variables=self._hidden,
             preload=bool(served.effective.preload_model),
             parameters=served.effective.for_new_workers(),
             load_timeout_s=served.load_timeout_s,

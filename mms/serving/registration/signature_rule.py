@@ -23,6 +23,8 @@ def check_is_signed_alone(options: RegisterOptions) -> None:
         refused = "serving_spec"
     elif options.value_of("model_path"):
         refused = "model_path"
+    elif options.ray_runtime_env:
+        refused = "ray_runtime_env"
     elif _names_place(options):
         refused = f"with the argument {' or '.join(_PLACES)}"
     if refused is not None:

@@ -49,6 +49,7 @@ def _reason(group: str, declared: Parameter, value: object, served: ServedModel)
             reason
             or _reason_of_policy(declared.name, served)
             or _reason_of_maximum(declared.name, value, served)
+            or _reason_of_launcher(declared.name, value, served)
         )
     kind = "graph" if is_graph else "function"
     if declared.scope == CODE:
@@ -82,6 +83,16 @@ def _reason_of_maximum(parameter: str, value: object, served: ServedModel) -> st
     if not least or options.lazy_load or options.scale_target_ms or value == least:
         return None
     return "its workers become more only with scale_target_ms"
+
+
+def _reason_of_launcher(parameter: str, value: object, served: ServedModel) -> str | None:
+    """Return why a parameter has none with what starts its workers."""
+    launcher = served.effective.launcher or "process"
+    if parameter in ("ray_resources", "ray_runtime_env") and launcher != "ray":
+        return f"its launcher is {launcher}, and not ray"
+    if parameter == "preload_model" and value and launcher == "ray":
+        return "its launcher is ray: workers on nodes are not forked"
+    return None
 
 
 def _reason_of_policy(parameter: str, served: ServedModel) -> str | None:

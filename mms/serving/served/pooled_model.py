@@ -119,6 +119,11 @@ class PooledModel(ServedModel):
         return "flow" if self.reads_paths else "model"
 
     @property
+    def runs_on_nodes(self) -> bool:
+        """Whether its workers take room of a cluster, and not of this machine."""
+        return self.effective.launcher == "ray"
+
+    @property
     def is_ready(self) -> bool:
         """Some worker has loaded; or it is loaded on demand, and nothing says that it cannot be."""
         return self.is_loaded or self._is_loaded_on_demand

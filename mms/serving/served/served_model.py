@@ -316,6 +316,8 @@ def _describe_worker(worker: Worker) -> dict[str, Any]:
     if worker.stage:
         passed_s = time.monotonic() - worker.stage_at
         described["progress"] = {"stage": worker.stage, "seconds": round(passed_s, 3)}
+    if worker.node:
+        described["node"] = worker.node
     if worker.load_times:
         described["loadTimes"] = {done: round(s, 3) for done, s in worker.load_times.items()}
     if worker.reason:

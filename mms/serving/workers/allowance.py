@@ -79,7 +79,11 @@ def allowance_of(
     backoff = served.model.load_backoff
     if not backoff.may_load(time.monotonic()):
         return Allowance(len(active), f"there are: a load has failed ({backoff.reason})")
-    allowed = [_by_processors(served, use), Allowance(most, "max_workers_per_model allows")]
+    by_setting = Allowance(most, "max_workers_per_model allows")
+    if served.runs_on_nodes:
+        # Ray knows what room there is, and has its autoscaler make more.
+        return by_setting
+    allowed = [_by_processors(served, use), by_setting]
     held = max((resident_bytes(worker.pid) for worker in active if worker.pid), default=0)
     if held:
         more = max(free() - _RESERVE_BYTES, 0) // held

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -163,7 +163,7 @@ class ModelWorkers:
                 *(served.name, self._most_workers, min_workers),
             )
             min_workers = self._most_workers
-        if self.residency is not None:
+        if self.residency is not None and not served.runs_on_nodes:
             self.residency.know(served)
             self.residency.note_change()
         served.pool.first_workers = first_workers
@@ -359,11 +359,19 @@ class ModelWorkers:
             tracking=served.tracking,
             prepare=served.requirements.install if served.requirements is not None else None,
             turn=partial(self._turn, served, worker, has_to_wait=has_to_wait),
-            confirm=partial(self.residency.confirm, served, worker) if self.residency else None,
+            confirm=self._confirmation(served, worker),
             may_retry=lambda: not served.is_awaited and _is_retried(served, worker),
             on_outcome=lambda outcome: self._on_load(served, worker, outcome),
             on_end=lambda runner: self._on_worker_end(served, runner),
         )
+
+    def _confirmation(
+        self, served: PooledModel, worker: Worker
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Return what a process is checked by that has loaded the model, where memory is limited."""
+        if self.residency is None or served.runs_on_nodes:
+            return None
+        return partial(self.residency.confirm, served, worker)
 
     @asynccontextmanager
     async def _turn(
@@ -374,6 +382,10 @@ class ModelWorkers:
         In this order: models give way to loads that begin then, and not to all that wait for their turn.
         Raises LaunchFailed and LoadNotWanted.
         """
+        if served.runs_on_nodes:
+            # It takes nothing of this machine, and may wait for a node for long.
+            yield
+            return
         residency, turns, timeout_s = self.residency, self._load_turns, served.load_timeout_s
         is_wanted = partial(_is_awaited, served)
         turn = turns.turn(worker, timeout_s, is_wanted) if has_to_wait else nullcontext()

@@ -224,6 +224,8 @@ class WorkerRunner:
                 link = await self._launcher.launch(self._spec, self, self._start_timeout_s)
                 worker.link = link
                 worker.pid = link.pid
+                worker.node = link.node
+                worker.reason = ""
                 worker.state = WorkerState.LOADING
                 stages.begin(IMPORT, self._spec.load_timeout_s)
                 loaded = await link.load(self._spec.load_timeout_s)
@@ -486,6 +488,10 @@ class WorkerRunner:
     def on_output(self, stream: str, text: str) -> None:
         with self._observed():
             self._record.worker_output(self._model.name, self.worker.name, stream, text)
+
+    def on_waiting(self, reason: str) -> None:
+        if self.worker.state is WorkerState.STARTING:
+            self.worker.reason = reason
 
     def _observed(self) -> AbstractContextManager[None]:
         """What cannot be written down is lost, and nothing more than that."""

@@ -1,0 +1,1 @@
+"""Workers on other nodes: what runs them there, and how they reach the front."""

@@ -1,0 +1,1 @@
+"""Workers that Ray finds a node for."""
