@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mms.cli.bench.command import bench
+from mms.cli.bench.tune import tune
 from mms.cli.completion import completion
 from mms.cli.connecting import as_json, on_inference, on_management, settings_of
 from mms.cli.drift import drift_command
@@ -176,6 +177,7 @@ main.add_command(new)
 main.add_command(predict)
 main.add_command(serve)
 main.add_command(top)
+main.add_command(tune)
 
 
 def _plain(value: Any) -> Any:

@@ -25,8 +25,13 @@ def check_outputs(files: Sequence[Path]) -> None:
                 f"{file} says no format: .html is a page, .json is for `mms bench compare`",
                 param_hint="-o",
             )
-        if not os.access(file if file.exists() else file.parent, os.W_OK):
-            raise click.BadParameter(f"{file} cannot be written", param_hint="-o")
+        check_writable(file)
+
+
+def check_writable(file: Path) -> None:
+    """Raise click's error for a file that cannot be written."""
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise click.BadParameter(f"{file} cannot be written", param_hint="-o")
 
 
 def print_report(report: Report) -> None:

@@ -16,7 +16,7 @@ from mms.text.brief import brief
 from mms.text.media_type import media_type_of_body
 
 if TYPE_CHECKING:
-    from mms.client import Client
+    from mms.client import AsyncClient, Client
     from mms.load_test import FirstAnswer, LoadPlan, LoadRequest, Target
     from mms.text.address import Address
 
@@ -110,7 +110,7 @@ def read_headers(given: Sequence[str]) -> dict[str, str]:
 
 
 def model_place(
-    client: Client, name: str, version: str | None, tls: ssl.SSLContext | None
+    client: Client | AsyncClient, name: str, version: str | None, tls: ssl.SSLContext | None
 ) -> Place:
     """Return where a model answers, with the key of MMS_API_KEY if there is one."""
     from mms.client.answer import Call
