@@ -19,6 +19,7 @@ MODULES = (
     "mms/core/batching/fixed.py",
     "mms/core/batching/policy.py",
     "mms/core/batching/size_classes.py",
+    "mms/core/chosen_policy.py",
     "mms/core/ids.py",
     "mms/core/model.py",
     "mms/core/priority_queue.py",

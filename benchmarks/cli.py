@@ -19,6 +19,7 @@ from benchmarks.load import generator_version, missing_generator
 from benchmarks.machine import checkout_version, describe_machine
 from benchmarks.peers import Peer, all_peers
 from benchmarks.peers.before import Before, UnknownRevision
+from benchmarks.peers.compiled import Compiled
 from benchmarks.places import BENCH, DOCS, RUNS
 from benchmarks.records import Records
 from benchmarks.report import write_report
@@ -41,6 +42,7 @@ _PAGE = "benchmarks.md"
 @click.option(
     "--before", "revision", metavar="COMMIT", help="Measure this server as it was then, too."
 )
+@click.option("--compiled", "is_compiled", is_flag=True, help="Measure its compiled form, too.")
 @click.option("--rounds", type=click.IntRange(1), help="Rounds of all servers. [default: 5]")
 @click.option("--duration", type=click.IntRange(1), help="Seconds measured a turn. [default: 4]")
 @click.option("--quick", is_flag=True, help="One round of 1 s turns in a few cells: a trial.")
@@ -77,6 +79,7 @@ def main(
     peers: str | None,
     cells: str | None,
     revision: str | None,
+    is_compiled: bool,
     rounds: int | None,
     duration: int | None,
     quick: bool,
@@ -106,10 +109,12 @@ def main(
     chosen_peers = _select_peers(peers)
     if revision is not None:
         chosen_peers = _with_before(revision, chosen_peers)
+    if is_compiled:
+        chosen_peers = {Compiled.name: Compiled(), **chosen_peers}
     if is_goals:
         cells, duration, rounds = cells or GOALS_PATTERN, duration or _GOALS_DURATION_S, rounds or 1
     chosen_cells = _select_cells(cells, quick)
-    is_whole = peers is None and cells is None and revision is None and not quick
+    is_whole = peers is None and cells is None and revision is None and not (quick or is_compiled)
     if report_only and run_name is None:
         raise click.UsageError("--report-only needs --run, the run to report on")
     if report_only and not (RUNS / str(run_name)).is_dir():

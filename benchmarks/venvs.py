@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from benchmarks.places import VENVS
 
 _STAMP = "installed-by-bench.json"
 _ADDED = "added-by-bench.txt"
+_COMPILED = "compiled-by-bench.txt"
 _LINES_SHOWN_ON_FAILURE = 15
 
 
@@ -72,10 +74,11 @@ class Venv:
         self._pip("install", *requirements)
         stamp.write_text(text, encoding="utf-8")
 
-    def install_project(self, root: Path) -> None:
+    def install_project(self, root: Path, *, is_compiled: bool = False) -> None:
         """Put the project in that folder into the environment as it stands now, as a user's installation would have it.
 
-        A copy is built, since setuptools leaves its `build` folder beside the sources.
+        A copy is built, since setuptools leaves its `build` folder beside the sources. To compile takes a minute, so
+        that is left out where the sources are still those of the last time.
         """
         source = self.folder / "source"
         shutil.rmtree(source, ignore_errors=True)
@@ -84,20 +87,45 @@ class Venv:
             shutil.copytree(
                 root / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
             )
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(root / name, source)
-        self._pip("install", "--no-build-isolation", "--no-deps", "--force-reinstall", str(source))
+        for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+            if (root / name).is_file():
+                shutil.copy(root / name, source)
+        stamp, text = self.folder / _COMPILED, _fingerprint(source)
+        if is_compiled and stamp.is_file() and stamp.read_text(encoding="utf-8") == text:
+            shutil.rmtree(source)
+            return
+        stamp.unlink(missing_ok=True)
+        options = ("--no-build-isolation", "--no-deps", "--force-reinstall")
+        compiles = {"MMS_COMPILE": "1" if is_compiled else "0"}
+        self._pip("install", *options, str(source), **compiles)
+        if is_compiled:
+            stamp.write_text(text, encoding="utf-8")
         shutil.rmtree(source)
 
-    def _pip(self, command: str, *arguments: str) -> str:
+    def _pip(self, command: str, *arguments: str, **variables: str) -> str:
         options = ["--disable-pip-version-check", "--no-input"]
         if command == "install":
             options += ["--progress-bar", "off"]
-        return _run([str(self.python), "-m", "pip", command, *options, *arguments])
+        return _run([str(self.python), "-m", "pip", command, *options, *arguments], **variables)
 
 
-def _run(command: list[str]) -> str:
-    finished = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+def _fingerprint(folder: Path) -> str:
+    """Return what differs where a file below it does."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            found.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def _run(command: list[str], **variables: str) -> str:
+    finished = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **variables},
+    )
     if finished.returncode != 0:
         lines = (finished.stdout + finished.stderr).strip().splitlines()
         raise InstallationFailed("\n".join(lines[-_LINES_SHOWN_ON_FAILURE:]))

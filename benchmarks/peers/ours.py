@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 
@@ -40,7 +41,7 @@ class Ours(MarServer):
     title = "this server"
     front = "Python (uvloop, httptools)"
     package = "marserve"
-    requirements = ("setuptools>=77",)
+    requirements: ClassVar[tuple[str, ...]] = ("setuptools>=77",)
     response_timeout = "1"  # minutes
     loads_on_demand = True
     tuning = (
@@ -58,8 +59,12 @@ class Ours(MarServer):
         self.venv.ensure(
             [*self.requirements, *project_dependencies(root), *_EXTRA, *DIGITS_REQUIREMENTS]
         )
-        self.venv.install_project(root)
+        self.install_project(root)
         ensure_digits(self.venv)
+
+    def install_project(self, root: Path) -> None:
+        """Raises InstallationFailed."""
+        self.venv.install_project(root)
 
     def refuses(self, deployment: Deployment, load: Load | None) -> str | None:
         return None

@@ -15,7 +15,9 @@ from benchmarks.deployment import Answer, Deployment, Load, Work
 from benchmarks.mlrun_requests import ensemble_spec
 from benchmarks.peers import Peer, all_peers
 from benchmarks.peers.before import Before
+from benchmarks.peers.compiled import Compiled
 from benchmarks.peers.ours import Ours, project_dependencies
+from benchmarks.venvs import Venv
 
 PEERS = list(all_peers().values())
 KIB = 1024
@@ -98,6 +100,34 @@ def test_an_earlier_commit_is_measured_where_the_server_is() -> None:
     assert [cell.name for cell in all_cells() if cell.asks(before.asked_as)] == [
         cell.name for cell in all_cells() if cell.asks("ours")
     ]
+
+
+def test_the_compiled_form_is_measured_where_the_server_is() -> None:
+    compiled = Compiled()
+    assert compiled.venv.folder != Ours().venv.folder
+    assert [cell.name for cell in all_cells() if cell.asks(compiled.asked_as)] == [
+        cell.name for cell in all_cells() if cell.asks("ours")
+    ]
+
+
+def test_what_is_compiled_already_is_not_compiled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, made = tmp_path / "root", []
+    for folder in ("mms", "archiver"):
+        (root / folder).mkdir(parents=True)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "mms/a.py"):
+        (root / name).write_text(name)
+    monkeypatch.setattr("benchmarks.venvs.VENVS", tmp_path / "venvs")
+    monkeypatch.setattr(Venv, "_pip", lambda venv, *arguments, **given: made.append(given))
+    for _ in range(2):
+        Venv("x").install_project(root, is_compiled=True)
+    assert made == [{"MMS_COMPILE": "1"}]
+    (root / "mms" / "a.py").write_text("changed")
+    Venv("x").install_project(root, is_compiled=True)
+    Venv("x").install_project(root)
+    Venv("x").install_project(root, is_compiled=True)
+    assert [given["MMS_COMPILE"] for given in made] == ["1", "1", "0", "1"]
 
 
 def test_a_commit_that_is_none_is_refused_with_its_name() -> None:
