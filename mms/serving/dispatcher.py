@@ -28,6 +28,10 @@ _HELD_S = 0.1
 #: time, and for which handlers, by their time in seconds: to be woken takes about as long as they do.
 _LOOK_OUT_S = 0.00015
 _QUICK_S = 0.0002
+#: A client that asks again so soon after its answer, in seconds, is looked out for, once it has done so this many times
+#: in a row: it would find the loop asleep.
+_SOON_S = 0.0001
+_SOON_TIMES = 16
 #: Looking out on the only processor would keep the worker from it.
 _HAS_PROCESSORS = available_cpus() > 1
 
@@ -51,6 +55,10 @@ class Dispatcher:
         self._deadlines: dict[ModelVersion, tuple[float, asyncio.TimerHandle]] = {}
         self._looks_for: Worker | None = None
         self._looks_until = 0.0
+        #: When the last lone request was answered, of `time.monotonic()`; 0: it is not.
+        self._answered_at = 0.0
+        #: How many lone requests in a row came soon after the answer to the one before.
+        self._soon = 0
         #: Receives one tuple per finished batch; the recorder replaces it.
         self.record_batch: Callable[[tuple[Any, ...]], None] = lambda _: None
         #: Receives (model, version, size, seconds of reading, seconds of writing) of a batch with tensors.
@@ -179,13 +187,24 @@ class Dispatcher:
             self._loop.call_soon(self._look)
         self._looks_for = worker
         self._looks_until = now + worker.service_s + _LOOK_OUT_S
+        self._soon = self._soon + 1 if now - self._answered_at < _SOON_S else 0
+        self._answered_at = 0.0
 
     def _look(self) -> None:
         worker = self._looks_for
-        if worker is not None and worker.in_flight and time.monotonic() < self._looks_until:
-            self._loop.call_soon(self._look)
-        else:
-            self._looks_for = None
+        if worker is not None:
+            now = time.monotonic()
+            if not worker.in_flight and not self._answered_at:
+                self._answered_at = now
+                if self._soon >= _SOON_TIMES:
+                    # For the next request of a client that has not taken its time so far.
+                    self._looks_until = now + _SOON_S
+                else:
+                    self._looks_until = 0.0
+            if now < self._looks_until:
+                self._loop.call_soon(self._look)
+                return
+        self._looks_for = None
 
     def _wake(self, model: ModelVersion, wake_at: float, now: float) -> None:
         waker = self._wakers.get(model)
