@@ -42,7 +42,7 @@ from mms.serving.state.state_file import StateFile
 from mms.serving.stored import BoundsOf, Catalog, StoredModels
 from mms.serving.tracking.drift import model_drift
 from mms.serving.tracking.model_tracking import Tracking
-from mms.serving.watched import ModelSwap, watched_models
+from mms.serving.watched import ModelSwap, Watched
 from mms.serving.workers.model_workers import ModelWorkers
 from mms.serving.workers.requirements import RequirementsInstaller
 from mms.serving.workers.runner import WorkerEvents
@@ -115,7 +115,7 @@ class ModelHost:
             timeout_s=settings.unregister_model_timeout,
             at_once=available_cpus(),
         )
-        self._watched = watched_models(settings, swap, count=self._start_count)
+        self.watched = Watched(settings, swap, count=self._start_count)
         catalog = Catalog(repository.model_store, repository.limits)
         self.stored = StoredModels(
             *(self.registry, catalog, swap, self._removal, self._startup),
@@ -241,7 +241,7 @@ class ModelHost:
         await self._startup.load(self._start_count, entries, restored)
         self._startup.tell_of_idle_settings()
         await self._store.save(*(s.name for s in self._startup.models.difference(restored.models)))
-        await self._watched.start()
+        await self.watched.start()
 
     async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
         """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it.
@@ -254,7 +254,7 @@ class ModelHost:
 
     async def follow(self, options: RegisterOptions, path: Path) -> None:
         """Register a model, and load it anew whenever what lies at a path has changed. It may fail to load."""
-        await self._watched.follow(path, options, partial(self._register, is_kept=False))
+        await self.watched.follow(path, options, partial(self._register, is_kept=False))
 
     async def _register(
         self, options: RegisterOptions, bounds_of: BoundsOf | None = None, *, is_kept: bool = True
@@ -472,7 +472,7 @@ class ModelHost:
     async def drain(self, timeout_s: float) -> bool:
         """Take no more requests; answer what was accepted, end the workers. Returns whether the time was enough."""
         self._registrar.is_closed = True
-        self._watched.close()
+        self.watched.close()
         self._workers.close_recycling()
         # Just before the workers are ended, whose requests would fail as those of a crash.
         delay_s = max(timeout_s - _LAST_CALL_S, 0)

@@ -1,4 +1,4 @@
-"""A folder that is followed, as clients see it: archives are copied into it, replaced and removed by hand."""
+"""A folder or a file that is followed, as clients see it: archives are copied into it, replaced and removed by hand."""
 
 from __future__ import annotations
 
@@ -47,3 +47,27 @@ def test_archives_are_served_as_long_as_they_lie_in_the_folder(
     (folder / "m.mar").unlink()
     eventually("it is gone", lambda: server.inference.post("/predictions/m", b"x").status == 404)
     assert server.management.get("/models").json()["models"] == []
+
+
+def test_what_a_file_says_is_served_and_management_tells_what_came_of_it(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    file = tmp_path / "models.yaml"
+    server = start_server({"models_file": str(file), "models_file_interval_s": "0.1"})
+    server.write_model("m", _SAYS.format("one"), manifest("m"))
+    assert server.management.get("/models-file").json()["status"] == "FAILED"
+    file.write_text("models: [{url: m, initial_workers: 1}]", encoding="utf-8")
+    eventually("it answers", lambda: _says(server, "one"))
+    told = server.management.get("/models-file").json()
+    assert (told["status"], told["models"]) == (
+        "APPLIED",
+        [{"modelName": "m", "modelUrl": "m", "status": "READY"}],
+    )
+    file.write_text("models: []", encoding="utf-8")
+    eventually("it is gone", lambda: server.inference.post("/predictions/m", b"x").status == 404)
+
+
+def test_where_no_file_is_followed_management_says_so(main_server: Server) -> None:
+    reply = main_server.management.get("/models-file")
+    assert (reply.status, reply.json()["type"]) == (404, "ResourceNotFoundException")
+    assert "not set" in reply.json()["message"]

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from mms.processes.launch_options import LaunchOptions
+from mms.serving.watched.desired_state import read_desired_state
 from mms.settings import load_settings
 
 from .conftest import CHART, MANIFESTS, documents
@@ -55,6 +56,11 @@ ALL = {
     "settings": {"max_request_size": 104857600, "allowed_urls": r"https://a\.b/.*", "debug": True},
     "env": [{"name": "MMS_JOB_QUEUE_SIZE", "value": "7"}],
     "store": {"accessMode": "ReadWriteOnce", "storageClassName": "fast"},
+    "modelsFile": {
+        "enabled": True,
+        "models": [{"url": "a.mar", "model_name": "a", "batch_size": 8}],
+        "defaults": {"a": "2.0"},
+    },
     "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
     "grpc": {"enabled": True},
     "keysSecret": "keys",
@@ -105,3 +111,19 @@ def test_settings_reach_the_server_as_they_were_given(render: Render, tmp_path: 
     assert settings.max_request_size == 104857600
     assert settings.raw["allowed_urls"] == r"https://a\.b/.*"
     assert settings.debug
+
+
+def test_the_list_of_models_reaches_the_server_as_the_file_that_it_follows(
+    render: Render, tmp_path: Path
+) -> None:
+    made = render(**ALL)
+    file = tmp_path / "config.properties"
+    file.write_text(made["config.yaml"]["data"]["config.properties"], encoding="utf-8")
+    settings = load_settings(LaunchOptions(mms_config=str(file)), environ={})
+    [text] = made["models.yaml"]["data"].values()
+    [model] = read_desired_state(text.encode()).models
+    assert (model.name, model.options.batch_size) == ("a", 8)
+    container = made["deployment.yaml"]["spec"]["template"]["spec"]["containers"][0]
+    folders = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert settings.models_file == f"{folders['models']}/models.yaml"
+    assert (settings.models_dir, settings.model_store) == (None, folders["store"])

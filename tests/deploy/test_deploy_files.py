@@ -174,7 +174,7 @@ def test_templates_use_every_value_of_the_chart_and_no_other() -> None:
     for path in (CHART / "templates").iterdir():
         used.update(re.findall(r"\.Values\.([\w.]+)", path.read_text(encoding="utf-8")))
     groups = {"image", "store", "service", "grpc", "drain"}
-    groups |= {"autoscaling", "podMonitor", "disruptionBudget"}
+    groups |= {"autoscaling", "podMonitor", "disruptionBudget", "modelsFile"}
     names = {
         f"{name}.{member}" if name in groups else name
         for name, value in values.items()

@@ -82,8 +82,8 @@ async def asked_to_look(make_bench: Callable[..., Awaitable[Any]], folder: Path)
 
 
 async def look(bench: Any) -> None:
-    await bench.host._watched.look()
-    await bench.host._watched.settled()
+    await bench.host.watched.folder.look()
+    await bench.host.watched.folder.settled()
 
 
 async def says(bench: Any, text: str) -> None:
@@ -144,14 +144,14 @@ async def test_an_archive_that_is_renamed_again_while_its_former_model_finishes_
     running = asyncio.ensure_future(bench.predict("m"))
     await until(lambda: any(each.in_flight for each in bench.host.registry.get("m").workers))
     (folder / "m").rename(folder / "renamed")
-    await bench.host._watched.look()
+    await bench.host.watched.folder.look()
     await until(lambda: bench.described("m")["modelUrl"].endswith("/renamed"))
-    assert bench.host._watched._followed["renamed"].task is not None
+    assert bench.host.watched.folder._followed["renamed"].task is not None
     (folder / "renamed").rename(folder / "m")
     for _ in range(3):
-        await bench.host._watched.look()
+        await bench.host.watched.folder.look()
     (tmp_path / "go").touch()
-    await bench.host._watched.settled()
+    await bench.host.watched.folder.settled()
     assert await running == (200, b"hung")
     assert bench.described("m")["modelUrl"].endswith("/m")
     assert not any("is not served" in line for line in caplog.messages)
@@ -255,7 +255,7 @@ async def test_a_model_that_does_not_answer_its_sample_holds_up_no_other_and_not
     asked_to_look: Any, folder: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     bench = asked_to_look
-    followed = bench.host._watched
+    followed = bench.host.watched.folder
 
     async def look_at_what_stays() -> None:
         """A change is acted upon by the second look that finds it the same."""
@@ -287,10 +287,10 @@ async def test_a_folder_that_goes_while_its_new_model_is_tried_takes_the_model_w
     bench = await watched()
     await says(bench, "one")
     put(folder, hung(tmp_path), sample_request__json="{}")
-    await until(lambda: bench.host._watched._followed["m"].task is not None)
+    await until(lambda: bench.host.watched.folder._followed["m"].task is not None)
     shutil.rmtree(folder / "m")
     await until(lambda: not bench.host.has_model("m"))
-    await until(lambda: not bench.host._watched._followed)
+    await until(lambda: not bench.host.watched.folder._followed)
 
 
 async def test_what_is_still_being_written_is_left_alone(asked_to_look: Any, folder: Path) -> None:
@@ -395,7 +395,7 @@ async def followed(make_bench: Any, folder: Path) -> AsyncIterator[Any]:
 
     bench.follow = follow
     yield bench
-    bench.host._watched.close()
+    bench.host.watched.close()
 
 
 async def test_a_save_takes_the_place_of_a_load_that_hangs_also_of_the_first_one(
@@ -410,7 +410,7 @@ async def test_a_save_takes_the_place_of_a_load_that_hangs_also_of_the_first_one
         await until(lambda: followed.host.has_model("m"))
         await says(followed, word)
         code.write_text(HANGS.format(go=str(tmp_path / "go")))
-        await until(lambda: followed.host._watched._alone[0]._changes.task is not None)
+        await until(lambda: followed.host.watched._alone[0]._changes.task is not None)
 
 
 async def test_a_model_that_writes_into_its_folder_at_each_load_is_loaded_twice_and_not_for_ever(
@@ -419,7 +419,7 @@ async def test_a_model_that_writes_into_its_folder_at_each_load_is_loaded_twice_
     put(folder, WRITES.format(folder=str(folder / "m"), says="one"))
     followed.follow()
     await until(lambda: "seems to write it itself" in caplog.text, "it is told", 20)
-    alone = followed.host._watched._alone[0]
+    alone = followed.host.watched._alone[0]
     await until(lambda: alone._changes.task is None)
     await alone._look()
     await alone._look()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from mms.bodies.charset import charset_of
-from mms.errors import BadRequest
+from mms.errors import BadRequest, ResourceNotFound
 from mms.http.apis.management_operations import (
     DESCRIBE,
     DESCRIBE_ALL,
+    DESIRED,
     DRIFT,
     LIST,
     REGISTER,
@@ -70,6 +71,7 @@ class ManagementApi:
     def routes(self) -> list[Route]:
         return [
             *self._rows("/models", GET=(self._list, LIST), POST=(self._register, REGISTER)),
+            *self._rows("/models-file", GET=(self._desired, DESIRED)),
             # Its own route on the inference listener; a version may not hide that here it is none.
             Route(ANY_METHOD, "/models/{model_name}/invoke", not_found, MANAGEMENT_ROLE),
             *self._rows("/models/{model_name}/drift", GET=(self._drift, DRIFT)),
@@ -139,6 +141,13 @@ class ManagementApi:
         last = integer_parameter(parameters, "last") or None
         self._rule.check(state_of(request), parameters)
         return json_response(await self._host.drift(*_model_of(request), last))
+
+    async def _desired(self, request: web.Request) -> web.StreamResponse:
+        self._rule.check(state_of(request), state_of(request).parameters())
+        desired = self._host.watched.desired
+        if desired is None:
+            raise ResourceNotFound("This server follows no models_file: it is not set.")
+        return json_response(desired.describe())
 
     async def _scaling(self, request: web.Request) -> web.StreamResponse:
         self._rule.check(state_of(request), state_of(request).parameters())

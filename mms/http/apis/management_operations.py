@@ -190,6 +190,37 @@ _DECISION: Final = object_of(
     requestsPerSecond=described("number", "Requests that came in a second."),
     workerTimePerRequest=described("number", "What a request cost a worker, in ms."),
 )
+_DESIRED_MODEL: Final = object_of(
+    ["modelName", "status"],
+    modelName=described("string", "Name of the model."),
+    modelVersion=described("string", "Version of the model, once it is registered."),
+    modelUrl=described("string", "Where the file says that it comes from."),
+    status=described("string", "READY, LOADING, FAILED, or LEAVING: the file has it no more."),
+    reason=described("string", "Why it is not ready, or not as the file says."),
+    isServing=described("boolean", "Of one that has failed: whether its former model serves."),
+)
+DESIRED: Final = Operation(
+    "get",
+    "desiredModels",
+    "What models_file says, and what has come of it.",
+    {
+        "200": answer(
+            "OK",
+            object_of(
+                ["file", "status", "sha256", "models"],
+                file=described("string", "Path of the file."),
+                status=described(
+                    "string", "APPLIED, or FAILED: the file cannot be what is wanted."
+                ),
+                reason=described("string", "Why it cannot."),
+                sha256=described("string", "Digest of the text that counts."),
+                appliedAt=described("string", "When it was read."),
+                models={"type": "array", "items": _DESIRED_MODEL},
+            ),
+        ),
+        **errors("404"),
+    },
+)
 SCALING: Final = Operation(
     "get",
     "scaling",

@@ -18,10 +18,9 @@ from mms.registration import (
     InvalidCall,
     InvalidValue,
     ScaleParameters,
-    parameters_of,
 )
 from mms.registration.kind import count_of
-from mms.registration.options import read_parameter
+from mms.registration.naming import check_names_model
 from mms.serving import RegisterOptions
 from mms.text.brief import brief
 
@@ -63,7 +62,7 @@ def _check_texts(value: dict[str, Any]) -> None:
 def registration_of(parameters: Parameters, *, is_json: bool) -> RegisterOptions:
     """Raises BadRequest for a value that cannot be, and where nothing says what is to be registered."""
     try:
-        _check_names_model(parameters, is_json=is_json)
+        check_names_model(RegisterOptions, parameters, is_json=is_json)
         members = RegisterOptions.read(parameters, REGISTER, is_json=is_json)
         return RegisterOptions().with_values(**members)
     except InvalidCall as error:
@@ -77,26 +76,6 @@ def scaling_of(parameters: Parameters) -> tuple[ScaleParameters, dict[str, Any]]
         return scaling, RegisterOptions.read(parameters, SCALE, is_json=False)
     except InvalidCall as error:
         raise BadRequest(str(error)) from None
-
-
-def _check_names_model(parameters: Parameters, *, is_json: bool) -> None:
-    """Raise InvalidCall where no parameter says what is to be registered."""
-    declared = {each.name: each for each in parameters_of(RegisterOptions, REGISTER)}
-
-    def is_given(name: str) -> bool:
-        return read_parameter(declared[name], parameters, is_json=is_json) is not None
-
-    naming = [name for name, each in declared.items() if each.names_model and is_given(name)]
-    missing = [
-        (other, name)
-        for name in naming
-        if isinstance(other := declared[name].names_model, str) and not is_given(other)
-    ]
-    if len(missing) < len(naming):
-        return
-    for other, name in missing:
-        raise InvalidCall(f"Parameter {other} is required where {name} comes without url.")
-    raise InvalidCall("Parameter url is required.")
 
 
 def integer_parameter(parameters: Parameters, name: str) -> int | None:

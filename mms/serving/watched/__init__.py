@@ -1,6 +1,6 @@
-"""A folder whose archives are the models that are served: what appears in it, changes or goes."""
+"""What is served follows files: a folder of archives, a file that says which models are to be there, a model's own."""
 
 from mms.serving.watched.model_swap import ModelSwap
-from mms.serving.watched.watched_models import watched_models
+from mms.serving.watched.watched import Watched
 
-__all__ = ["ModelSwap", "watched_models"]
+__all__ = ["ModelSwap", "Watched"]

@@ -132,6 +132,15 @@ class ModelSwap:
             await self._removal.retire(served, self._timeout_s)
         return new
 
+    def scale(self, served: ServedModel, bounds: WorkerBounds) -> None:
+        """Have a model have so many workers."""
+        self._start(served, bounds.least, bounds.most)
+
+    def make_default(self, served: ServedModel) -> None:
+        """Have a model be the default version of its name."""
+        if served.version and not self._registry.is_default(served) and self.holds(served):
+            self._registry.set_default(served.name, served.version)
+
     async def remove(self, served: ServedModel) -> None:
         """Remove a model after what it has accepted is answered. Raises Conflict where others depend on it."""
         if self._registry.holds(served):

@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mms import faults
@@ -18,12 +17,8 @@ from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 from mms.serving.state.startup_models import name_from_url
 from mms.serving.watched.folder import Stamp, scan
-from mms.serving.watched.followed_model import FollowedModel, Register
 from mms.serving.watched.model_swap import ModelSwap, Superseded
 from mms.serving.watched.newest_change import NewestChange, reason_of
-
-if TYPE_CHECKING:
-    from mms.settings import Settings
 
 logger = logging.getLogger("mms.serving")
 
@@ -55,18 +50,14 @@ class WatchedModels:
 
     def __init__(
         self,
-        folder: Path | None,
+        folder: Path,
         swap: ModelSwap,
         *,
         interval_s: float,
         count: int,
     ) -> None:
-        """`folder`: None where there is nothing to look at.
-
-        `count`: the workers of a model whose archive does not say it.
-        """
-        self._folder = Path() if folder is None else folder.absolute()
-        self._has_folder = folder is not None
+        """`count`: the workers of a model whose archive does not say it."""
+        self._folder = folder.absolute()
         self._swap = swap
         self._interval_s = interval_s
         self._count = count
@@ -74,15 +65,12 @@ class WatchedModels:
         self._seen: dict[str, Stamp] = {}
         self._is_unreadable = False
         self._task: asyncio.Task[None] | None = None
-        self._alone: list[FollowedModel] = []
 
     def __repr__(self) -> str:
         return f"<WatchedModels of {self._folder}, {len(self._followed)} archives>"
 
     async def start(self) -> None:
         """Register what is there now, and look again at intervals until closed."""
-        if not self._has_folder:
-            return
         await self.look()
         await self.settled()
         for followed in self._followed.values():
@@ -90,16 +78,8 @@ class WatchedModels:
                 followed.served.is_loaded_at_startup = True
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def follow(self, path: Path, options: RegisterOptions, register: Register) -> None:
-        """Register the model of a path, which may fail, and load it anew when that has changed, until closed."""
-        followed = FollowedModel(path, options, self._swap, register)
-        self._alone.append(followed)
-        await followed.start()
-
     def close(self) -> None:
         """Look no more."""
-        for alone in self._alone:
-            alone.close()
         if self._task is not None:
             self._task.cancel()
         for followed in self._followed.values():
@@ -239,13 +219,3 @@ class WatchedModels:
             faults.note("models_dir", error, name)
         else:
             logger.info("models_dir: %s is gone, and so is model %s.", name, served.full_name)
-
-
-def watched_models(settings: Settings, swap: ModelSwap, *, count: int) -> WatchedModels:
-    """Return what follows the setting `models_dir`. `count`: workers of a model at its start."""
-    return WatchedModels(
-        None if settings.models_dir is None else Path(settings.models_dir),
-        swap,
-        interval_s=settings.models_dir_interval_s,
-        count=count,
-    )

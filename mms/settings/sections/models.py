@@ -50,6 +50,21 @@ class ModelOptions:
         unit="seconds",
         is_own=True,
     )
+    models_file: str | None = option(
+        TEXT,
+        _MODELS,
+        "A file that says which models are to be there, with their parameters. It is followed: models are registered, "
+        "changed and unregistered until what is served is what it says.",
+        is_own=True,
+    )
+    models_file_interval_s: float = option(
+        POSITIVE_NUMBER,
+        _MODELS,
+        "How often it is looked at.",
+        "2",
+        unit="seconds",
+        is_own=True,
+    )
     load_models: str | None = option(
         TEXT,
         _MODELS,
