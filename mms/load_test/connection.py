@@ -12,6 +12,8 @@ import httptools
 from mms.load_test.results import CONNECTION_LOST, NOT_HTTP
 
 _FIRST_FINAL_STATUS = 200
+#: What is kept of an answer's body; a server may never end one.
+_MOST_BODY_BYTES = 64 * 1024 * 1024
 
 
 class LoadConnection(asyncio.Protocol):
@@ -31,6 +33,7 @@ class LoadConnection(asyncio.Protocol):
         self._has_bodies = has_bodies
         self._transport: asyncio.Transport | None = None
         self._body: list[bytes] = []
+        self._kept_bytes = 0
         self._is_framed = self._has_head = False
         self._problem = CONNECTION_LOST
         self.is_busy = False
@@ -89,7 +92,8 @@ class LoadConnection(asyncio.Protocol):
         self._has_head = True
 
     def on_body(self, data: bytes) -> None:
-        if self._has_bodies:
+        if self._has_bodies and self._kept_bytes < _MOST_BODY_BYTES:
+            self._kept_bytes += len(data)
             self._body.append(data)
 
     def on_message_complete(self) -> None:
@@ -108,6 +112,7 @@ class LoadConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         body = b"".join(self._body)
         self._body.clear()
+        self._kept_bytes = 0
         if not (self._is_framed and self._parser.should_keep_alive()):
             self.close()
         self._has_head = self._is_framed = self.is_busy = False

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from mms.text.brief import brief
 
 _GOAL = re.compile(r"p(\d+(?:\.\d+)?)\s*(?:=|<=?)\s*(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s)", re.ASCII)
+#: Nobody waits longer for a load that is lost.
+_LONGEST_S = 3600.0
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -34,6 +36,8 @@ class LatencyGoal:
         percent, limit = float(found[1]), float(found[2]) * _UNITS_S[found[3]]
         if not 0 < percent < 100:
             raise ValueError(f"The percentile is between 0 and 100, not {percent:g}")
+        if limit > _LONGEST_S:
+            raise ValueError(f"The limit of a latency is at most {_LONGEST_S:g} s, not {limit:g}")
         return cls(limit, percent / 100)
 
     def __str__(self) -> str:

@@ -122,6 +122,8 @@ def test_reports_are_printed_written_and_compared(server: FakeServer, folder: Pa
         (["m", "-H", "Content-Length: 3"], 2, "itself"),
         (["m", "--slo", "p99"], 2, "is no goal"),
         (["m", "--send-key"], 2, "are for urls"),
+        (["m", "--clients", "1", "--arrivals", "constant"], 2, "open loop"),
+        (["m", "--connections", "5"], 2, "open loop"),
     ],
 )
 def test_what_goes_wrong_is_said(
@@ -151,6 +153,15 @@ def test_urls_are_checked(server: FakeServer, argv: list[str], exit_code: int, s
     assert (result.exit_code, said in " ".join(result.output.split())) == (exit_code, True), (
         result.output
     )
+
+
+def test_a_url_through_a_socket_has_its_own_host_and_a_named_type_is_sent(
+    server: FakeServer,
+) -> None:
+    argv = ["http://some.host:81/page", "--content-type", "text/x", "--clients", "1"]
+    assert _bench(server, *argv, *_socket(server)).exit_code == 0
+    seen = {(asked.headers["Host"], asked.headers["Content-Type"]) for asked in server.asked}
+    assert seen == {("some.host:81", "text/x")}
 
 
 def test_a_report_has_neither_the_query_nor_the_headers_of_a_url(server: FakeServer) -> None:

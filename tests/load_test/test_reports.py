@@ -67,7 +67,10 @@ def test_a_goal_is_read_as_people_write_it(text: str, limit_s: float, share: flo
     assert (goal.limit_s, goal.share) == (pytest.approx(limit_s), pytest.approx(share))
 
 
-@pytest.mark.parametrize("text", ["", "50ms", "p99=50", "p0=1s", "p100=1s", "p99=0ms", "p99=-1s"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "50ms", "p99=50", "p0=1s", "p100=1s", "p99=0ms", "p99=-1s", "p9=" + "9" * 400 + "s"],
+)
 def test_what_is_no_goal_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"goal|percentile|limit"):
         LatencyGoal.parse(text)

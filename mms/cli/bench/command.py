@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from mms.load_test.reports.report import Report
 
 _RUN = "run"
+_POISSON = "poisson"
 _CLIENTS = 10
 _MOST_CLIENTS = 5000
+_CONNECTIONS = 256
 _HIGHEST_RATE = 100_000
 _LONGEST_S = 86_400
 #: Seconds of a load, and of each load of a search.
@@ -88,9 +90,7 @@ GOAL = _Goal()
 @click.option(
     "--arrivals",
     type=click.Choice(["poisson", "constant"]),
-    default="poisson",
-    show_default=True,
-    help="Gaps between requests of a rate: those of clients who do not know of each other, or equal ones.",
+    help="Gaps between requests of a rate: those of many clients (the default), or equal ones.",
 )
 @click.option(
     "--clients",
@@ -119,9 +119,7 @@ GOAL = _Goal()
 @click.option(
     "--connections",
     type=click.IntRange(1, _MOST_CLIENTS),
-    default=256,
-    show_default=True,
-    help="Most connections of an open loop.",
+    help=f"Most connections of an open loop; default: {_CONNECTIONS}.",
 )
 @click.option(
     "-o",
@@ -150,12 +148,12 @@ def run(
     method: str | None,
     version: str | None,
     rate: float | None,
-    arrivals: str,
+    arrivals: str | None,
     clients: int | None,
     goal: LatencyGoal | None,
     duration: float | None,
     warm_up: float,
-    connections: int,
+    connections: int | None,
     reports: tuple[Path, ...],
     unix_socket: str | None,
     send_key: bool,
@@ -191,6 +189,11 @@ def run(
         raise click.UsageError(
             "--rate is an open loop and --clients a closed one: give one of them."
         )
+    is_search = goal is not None and rate is None and clients is None
+    if rate is None and not is_search and (arrivals, connections) != (None, None):
+        raise click.UsageError(
+            "--arrivals and --connections are for an open loop; --rate or --slo makes one."
+        )
     check_outputs(reports)
     place = _place(
         target,
@@ -207,8 +210,7 @@ def run(
     requests = make_requests(
         place, bodies, read_headers(headers), method or ("POST" if is_post else "GET")
     )
-    is_search = goal is not None and rate is None and clients is None
-    schedule = None if is_search else _schedule(rate, arrivals, clients)
+    schedule = None if is_search else _schedule(rate, arrivals or _POISSON, clients)
 
     async def work(stop: asyncio.Event) -> Report | None:
         from mms.cli.bench.target import check_first
@@ -218,7 +220,7 @@ def run(
             requests,
             duration or (_TRIAL_S if is_search else _DURATION_S),
             warm_up,
-            connections,
+            connections or _CONNECTIONS,
             timeout,
             stop,
         )
@@ -227,7 +229,7 @@ def run(
             return None
         if schedule is None:
             assert goal is not None
-            return await _search(plan, goal, arrivals, place.shown)
+            return await _search(plan, goal, arrivals or _POISSON, place.shown)
         _say(f"Loading {place.shown}: {_load_text(plan, schedule)}")
         result = await plan.run(schedule)
         return make_report(
@@ -306,6 +308,7 @@ def _place(
         headers = client.place.headers(Call("POST", url.path)) if send_key else {}
         reached = target_of(url.address, client.place.tls)
     if unix_socket is not None:
+        headers = {"Host": url.authority, **headers}
         reached = replace(reached, unix_path=unix_socket)
     return Place(reached, url.path, headers, url.shown)
 

@@ -61,10 +61,11 @@ def compare(
 
 
 def _report(file: Path) -> Report:
-    from mms.load_test.reports.report import InvalidReport, read_report
+    from mms.load_test.reports.report import MOST_BYTES, InvalidReport, read_report
 
     try:
-        report = read_report(file.read_bytes())
+        with file.open("rb") as opened:
+            report = read_report(opened.read(MOST_BYTES + 1))
     except OSError as error:
         raise click.ClickException(f"{file} cannot be read: {error.strerror}.") from None
     except InvalidReport as error:

@@ -36,6 +36,8 @@ class Body:
     content: bytes
     content_type: str
     name: str = ""
+    #: The user has said the content type.
+    is_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def read_bodies(files: Sequence[str], data: str | None, content_type: str | None
             f"{_MOST_BYTES:,} are the most."
         )
     return [
-        Body(body, content_type or media_type_of_body(body, name), name)
+        Body(body, content_type or media_type_of_body(body, name), name, content_type is not None)
         for name, body in found or [("", b"")]
     ]
 
@@ -136,6 +138,8 @@ class Url:
 
     address: Address
     path: str
+    #: As it stands in the url; `Host` where it is reached through a socket.
+    authority: str
     shown: str
 
 
@@ -164,7 +168,10 @@ def read_url(text: str) -> Url:
     address = Address(parts.scheme, host, port)
     # A query may hold a key.
     return Url(
-        address, f"{path}?{query}" if query else path, f"{address}{path}{'?...' if query else ''}"
+        address,
+        f"{path}?{query}" if query else path,
+        parts.netloc,
+        f"{address}{path}{'?...' if query else ''}",
     )
 
 
@@ -178,7 +185,7 @@ def make_requests(
     made = []
     for body in bodies:
         own = dict(place.headers)
-        if body.content:
+        if body.content or body.is_named:
             own["Content-Type"] = body.content_type
         own = {name: value for name, value in own.items() if name.lower() not in given}
         made.append(LoadRequest(place.path, body.content, {**own, **headers}, method))

@@ -15,6 +15,7 @@ import click
 
 from mms.cli.bench.command import GOAL
 from mms.cli.connecting import as_json, connection_options, model_name
+from mms.cli.printing import printable
 
 if TYPE_CHECKING:
     from mms.cli.bench.target import Body
@@ -28,6 +29,7 @@ _MOST_WORKERS: Final = 256
 _DELAY_SHARE: Final = 0.5
 #: Requests that a load has at least: p99 of fewer says nothing.
 _LEAST_REQUESTS: Final = 10
+_SHOWN_CHARS: Final = 300
 
 
 @dataclass(slots=True)
@@ -140,6 +142,10 @@ def tune(
     check_config(output)
     bodies = read_bodies(files, data, content_type)
     count = cpus or available_cpus()
+    if max_threads is not None and max_threads > count:
+        raise click.UsageError(
+            f"--max-threads {max_threads} is more than {count} CPUs; --cpus says how many the server has."
+        )
     most_delay_ms = goal.limit_s * 1000 * _DELAY_SHARE
     space = Space.of(
         count, max_workers or count, max_threads or count, max_batch_size, most_delay_ms
@@ -213,7 +219,8 @@ class _Tuning:
         described = await self._client.models.describe(self._name)
         for left in await copy.leftovers():
             _say(
-                f"There is a copy of another search: {left}. If that one has ended: mms models unregister {left}"
+                "There is a copy of another search. If that one has ended: "
+                f"mms models unregister {shlex.quote(printable(left))}"
             )
         target, requests = self._requests(copy.name)
         plan = LoadPlan(
@@ -258,13 +265,13 @@ class _Tuning:
                 self._tell(probe.numbers, probe.rate, result)
             except CannotRun as error:
                 if is_first:
-                    raise click.ClickException(f"The copy cannot run: {error}") from None
-                _say(f"  {probe.numbers}: cannot run ({error})")
+                    raise click.ClickException(f"The copy cannot run: {_short(error)}") from None
+                _say(f"  {probe.numbers}: cannot run ({_short(error)})")
             except (ClientError, OSError) as error:
                 if is_first:
                     raise
                 # What is known by now is worth something.
-                outcome.problem = f"The search was not over: {error}"
+                outcome.problem = f"The search was not over: {_short(error)}"
                 return
             is_first = False
             try:
@@ -300,7 +307,7 @@ class _Tuning:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([removal])
         if not removal.done() or removal.cancelled() or removal.exception() is not None:
-            _say(f"The copy could not be removed. mms models unregister {copy.name}")
+            _say(f"The copy could not be removed: mms models unregister {shlex.quote(copy.name)}")
 
 
 def _numbers_of(described: dict[str, Any]) -> Numbers:
@@ -376,6 +383,12 @@ def _print_json(name: str, goal: LatencyGoal, outcome: _Outcome) -> None:
             ],
         }
     )
+
+
+def _short(error: Exception) -> str:
+    """Return what a server says, on one line: it may have a traceback, and more."""
+    text = printable(" ".join(str(error).split()))
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
 def _say(text: str) -> None:

@@ -23,7 +23,7 @@ FORMAT: Final = "mms-bench/1"
 #: What is shown of a distribution, in per cent.
 PERCENTILES: Final = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0)
 #: A report's file is read whole.
-_MOST_BYTES: Final = 64 * 1024 * 1024
+MOST_BYTES: Final = 64 * 1024 * 1024
 #: The generator is late by its own fault where a hundredth of the requests was sent later than this share of the
 #: median latency, and than this many seconds.
 _LATE_SHARE: Final = 0.2
@@ -285,8 +285,8 @@ def finite(value: float) -> float | None:
 
 def read_report(text: bytes) -> Report:
     """Raises InvalidReport."""
-    if len(text) > _MOST_BYTES:
-        raise InvalidReport(f"it has more than {_MOST_BYTES:,} bytes")
+    if len(text) > MOST_BYTES:
+        raise InvalidReport(f"it has more than {MOST_BYTES:,} bytes")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
