@@ -23,7 +23,8 @@ class OpenInferenceInterface(Interface):
     codecs = (
         ("oip-json", "mms.interfaces.oip.worker.codec_json:JsonCodec"),
         ("oip-grpc", "mms.interfaces.oip.worker.codec_grpc:GrpcCodec"),
-        ("kserve-v1", "mms.interfaces.oip.worker.codec_instances:InstancesCodec"),
+        ("kserve-v1", "mms.interfaces.oip.worker.documents.codec_instances:InstancesCodec"),
+        ("oip-generate", "mms.interfaces.oip.worker.documents.codec_generate:GenerateCodec"),
     )
     declaration_problems = "mms.interfaces.oip.declared.files:find_problems"
     sample = "mms.interfaces.oip.front.sample:sample_of"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.interfaces.oip.worker.codec_instances import InstancesCodec
+from mms.interfaces.oip.worker.documents.codec_instances import InstancesCodec
 from mms.tensors.errors import InferError
 from mms.tensors.tensor import InferRequest, InferResponse, JsonDocument, Tensor
 from mms.wire import ModelOperation

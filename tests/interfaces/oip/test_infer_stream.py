@@ -13,8 +13,8 @@ from mms.errors import UNAVAILABLE, ModelNotFound, TooManyRequests
 from mms.grpc.call import Call, Method
 from mms.grpc.head import CallHead
 from mms.grpc.status import OK
-from mms.interfaces.oip.front.infer_stream import InferStream
 from mms.interfaces.oip.front.messages import CLASSES
+from mms.interfaces.oip.front.streams.infer_stream import InferStream
 from mms.limits.inflating import Inflater
 
 BODY = CLASSES["ModelInferRequest"](model_name="m", id="7").SerializeToString()

@@ -20,11 +20,9 @@ from mms.errors import (
     NotImplementedHere,
     ServerError,
     UnexpectedError,
-    WorkerFailure,
 )
 from mms.grpc.call import Call, Method, Receiver
 from mms.grpc.services import InterfaceServices
-from mms.interfaces.oip.front.infer_stream import InferStream, StreamReply
 from mms.interfaces.oip.front.messages import CLASSES, POOL, SERVICE
 from mms.interfaces.oip.front.metadata import (
     check_takes_tensors,
@@ -36,6 +34,8 @@ from mms.interfaces.oip.front.repository import ModelRepository
 from mms.interfaces.oip.front.requests.infer_head import InferHead, read_infer_head
 from mms.interfaces.oip.front.shared_memory import SharedMemory, shared_memory_of
 from mms.interfaces.oip.front.statistics import model_statistics
+from mms.interfaces.oip.front.streams.infer_stream import InferStream, StreamReply
+from mms.interfaces.oip.front.streams.only_part import OnlyPart
 from mms.interfaces.oip.settings import OipSettings
 from mms.security import INFERENCE, Role
 from mms.text.brief import brief
@@ -268,47 +268,14 @@ class _Reply:
 
     def open_stream(
         self, request: Request, status: int, phrase: bytes, headers: bytes, stream: OpenStream
-    ) -> _OnlyPart:
-        return _OnlyPart(self, status, stream)
+    ) -> OnlyPart:
+        return OnlyPart(self, (status, phrase, headers), stream, _SEVERAL)
 
     def fail(self, request: Request, error: ServerError) -> None:
         self._call.fail(error)
 
     def give_up(self) -> None:
         self._call.abort()
-
-
-class _OnlyPart:
-    """Takes the parts of an answer for a call that has one answer: there may be one of them."""
-
-    def __init__(self, reply: _Reply, status: int, stream: OpenStream) -> None:
-        self._reply = reply
-        self._status = status
-        self._stream = stream
-        self._part: Buffer | None = None
-
-    def chunk(self, request: Request, body: Buffer) -> None:
-        if self._part is not None:
-            request.fail(NotImplementedHere(_SEVERAL))
-            self._stream.close()
-        self._part = body
-
-    def end(self, request: Request) -> None:
-        if self._part is None:
-            self._reply.fail(request, WorkerFailure("The model has sent no answer."))
-        else:
-            self._reply.answer(request, self._status, b"", b"", self._part)
-
-    def answer(
-        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
-    ) -> None:
-        self._reply.answer(request, status, phrase, headers, body)
-
-    def fail(self, request: Request, error: ServerError) -> None:
-        self._reply.fail(request, error)
-
-    def give_up(self) -> None:
-        self._reply.give_up()
 
 
 def _roles_of(name: str) -> tuple[Role, ...]:

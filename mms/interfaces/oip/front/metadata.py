@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 _NAME: Final = "multi-model-server"
 #: What clients look for before they use it.
 _EXTENSIONS: Final = (
-    *("binary_tensor_data", "model_configuration", "parameters", "schedule_policy", "statistics"),
+    *("binary_tensor_data", "generate", "model_configuration", "parameters", "schedule_policy"),
+    "statistics",
 )
 _REPOSITORY: Final = "model_repository"
 _SHARED_MEMORY: Final = "system_shared_memory"

@@ -30,6 +30,7 @@ from mms.http.web.response import respond
 from mms.interfaces import AUTO
 from mms.interfaces.oip.front.dialects import Dialects
 from mms.interfaces.oip.front.extensions import ExtensionRoutes
+from mms.interfaces.oip.front.generate import GenerateRoutes
 from mms.interfaces.oip.front.instances import InstanceRoutes
 from mms.interfaces.oip.front.metadata import (
     check_takes_tensors,
@@ -81,6 +82,7 @@ class OipApi(InterfaceApi):
         self._dialects = Dialects(host.registry)
         self._memory = memory
         self._instances = InstanceRoutes(host, asker, self._dialects, _mark)
+        self._generate = GenerateRoutes(host, asker, self._dialects, _mark)
 
     @classmethod
     def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> OipApi:
@@ -108,6 +110,7 @@ class OipApi(InterfaceApi):
             rows += self._of_model(f"{base}/infer", ("POST",), self._infer)
             rows += self._of_model(f"{base}/ready", _GET, self._model_ready, ANY_ROLE)
             rows += self._of_model(base, _GET, self._describe_model)
+        rows += self._generate.rows(self._concerns_model)
         rows.append(
             self._refused(f"{model}/trace/setting", "trace settings", concerns=self._concerns_model)
         )

@@ -42,7 +42,7 @@ _MOST_NAMES: Final = 1000
 #: The only member of an object that stands for bytes.
 _BASE64: Final = "b64"
 _JSON_LINES: Final = b"content-type: application/json\r\n"
-_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 class AnswerForm(NamedTuple):
@@ -84,7 +84,7 @@ class InstancesCodec:
                 raise
             problem = error.message
         request = InferRequest(
-            *("", self._version, _parameters_of(document), inputs, None),
+            *("", self._version, parameters_of(document), inputs, None),
             document=JsonDocument(document, problem, explains),
         )
         return request, AnswerForm(headers, explains)
@@ -99,7 +99,7 @@ class InstancesCodec:
         else:
             answer = _whole(response.document, member)
         try:
-            text = orjson.dumps(answer, _plain, _OPTIONS)
+            text = orjson.dumps(answer, plain, OPTIONS)
         except (TypeError, ValueError, RecursionError) as error:
             raise InferError(f"The {member} of the model are no JSON: {error}.", 500) from None
         lines = _JSON_LINES
@@ -174,12 +174,12 @@ def _columns_in_order(
 def _tensor(name: str, values: list[Any], declared: TensorDeclaration | None) -> Tensor:
     what = f"Input {brief(name)}"
     values = [_of_base64(value, what) for value in values]
-    shape = _shape_of(values, what)
+    shape = shape_of(values, what)
     if declared is not None and len(shape) == 1 and declared.shape[1:] in ((1,), (ANY,)):
         # A column, whose rows of one number are written as that number.
         values = [[value] for value in values]
         shape = [*shape, 1]
-    datatype = _datatype_of(values, what) if declared is None else declared.datatype
+    datatype = datatype_of(values, what) if declared is None else declared.datatype
     if datatype == BYTES and any(type(value) is bytes for value in values):
         array = _array_of_bytes(values, shape, what)
     else:
@@ -207,7 +207,7 @@ def _array_of_bytes(values: list[Any], shape: list[int], what: str) -> Array:
     return in_shape(array, shape, what)
 
 
-def _shape_of(values: list[Any], what: str) -> list[int]:
+def shape_of(values: list[Any], what: str) -> list[int]:
     """Return the shape that the first elements have; whether the others have it shows with their values."""
     shape = []
     value: Any = values
@@ -221,7 +221,7 @@ def _shape_of(values: list[Any], what: str) -> list[int]:
     return shape
 
 
-def _datatype_of(values: list[Any], what: str) -> str:
+def datatype_of(values: list[Any], what: str) -> str:
     """Return the datatype that values in JSON have by themselves. Raises InferError where they have none, or two."""
     try:
         types = leaf_types(values)
@@ -250,7 +250,7 @@ _KINDS: Final = {
 }
 
 
-def _parameters_of(document: dict[str, Any]) -> Mapping[str, Parameter]:
+def parameters_of(document: dict[str, Any]) -> Mapping[str, Parameter]:
     said = document.get("parameters")
     if type(said) is not dict:
         return NO_PARAMETERS
@@ -304,7 +304,7 @@ def _text_or_base64(value: bytes) -> Any:
         return {_BASE64: base64.b64encode(value).decode()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return what orjson takes in place of what it does not. Raises TypeError."""
     if isinstance(value, bytes | bytearray):
         return _text_or_base64(bytes(value))

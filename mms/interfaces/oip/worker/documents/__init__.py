@@ -1,0 +1,1 @@
+"""Protocols whose requests are JSON documents of forms of their own."""
