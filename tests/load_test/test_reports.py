@@ -7,55 +7,14 @@ import math
 import re
 
 import pytest
+from support.load_reports import report_of, result_of, search_report
 
-from mms.load_test import (
-    ClosedLoop,
-    LatencyGoal,
-    LatencyHistogram,
-    LoadPlan,
-    LoadRequest,
-    LoadResult,
-    PoissonArrivals,
-    RateTrial,
-    Saturation,
-    Schedule,
-    Target,
-)
+from mms.load_test import ClosedLoop, LatencyGoal, LatencyHistogram, PoissonArrivals
 from mms.load_test.reports.comparison import compare_reports
 from mms.load_test.reports.page import comparison_page, report_page
-from mms.load_test.reports.report import InvalidReport, Report, make_report, read_report
-from mms.load_test.results import Interval
+from mms.load_test.reports.report import InvalidReport, read_report
 
 NASTY = "</title><script>alert(1)</script>\"'&"
-PLAN = LoadPlan(
-    Target("127.0.0.1", 1),
-    [LoadRequest("/a", b"12", {"Content-Type": "text/plain", "Authorization": "Bearer secret"})],
-)
-GOAL = LatencyGoal(0.05)
-
-
-def _result(*latencies_s: float, errors: int = 0) -> LoadResult:
-    counted = LatencyHistogram.of(latencies_s)
-    result = LoadResult(2.0, requests=len(latencies_s) + errors, latencies=counted)
-    result.service_times = counted
-    result.answered_in_time = len(latencies_s)
-    result.statuses[200] += len(latencies_s)
-    if errors:
-        result.errors["503"] += errors
-    result.timeline = [Interval(counted, errors), Interval()]
-    return result
-
-
-def _report(result: LoadResult, schedule: Schedule | None = None, **named: object) -> Report:
-    options: dict = {"where": "http://a/b", "tool": "mms 2", **named}
-    return make_report(PLAN, schedule or PoissonArrivals(50), result, **options)
-
-
-def _search() -> Report:
-    held, lost = _result(*[0.01] * 99, 0.04), _result(*[0.07] * 50)
-    lost.is_given_up = True
-    found = Saturation(GOAL, 900.0, [RateTrial(120.0, False, lost), RateTrial(100.0, True, held)])
-    return _report(held, PoissonArrivals(100), goal=GOAL, saturation=found)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +50,13 @@ def test_the_correction_counts_what_a_waiting_client_did_not_send() -> None:
 
 
 def test_failed_requests_are_in_the_percentiles() -> None:
-    report = _report(_result(*[0.01] * 95, errors=5))
+    report = report_of(result_of(*[0.01] * 95, errors=5))
     assert report.percentile_ms(90) == pytest.approx(10, rel=0.01)
     assert math.isinf(report.percentile_ms(99))
     assert report.error_share == 0.05
 
 
-@pytest.mark.parametrize("make", [lambda: _report(_result(0.01, 0.2)), _search])
+@pytest.mark.parametrize("make", [lambda: report_of(result_of(0.01, 0.2)), search_report])
 def test_a_report_is_read_as_it_was_written(make) -> None:
     report = make()
     text = json.dumps(report.as_dict(), allow_nan=False)
@@ -126,7 +85,7 @@ def test_a_report_is_read_as_it_was_written(make) -> None:
     ],
 )
 def test_what_is_no_report_is_refused(change: dict) -> None:
-    document = {**_report(_result(0.01)).as_dict(), **change}
+    document = {**report_of(result_of(0.01)).as_dict(), **change}
     with pytest.raises(InvalidReport):
         read_report(json.dumps(document).encode())
     with pytest.raises(InvalidReport):
@@ -136,11 +95,13 @@ def test_what_is_no_report_is_refused(change: dict) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: report_page(_report(_result(0.01, 0.5, errors=2), where=NASTY)),
-        lambda: report_page(_report(_result(), ClosedLoop(3))),
-        lambda: report_page(_report(_result(*[0.01] * 50, 0.3), ClosedLoop(3))),
-        lambda: report_page(_search()),
-        lambda: comparison_page(compare_reports(_search(), _report(_result(0.3), where=NASTY))),
+        lambda: report_page(report_of(result_of(0.01, 0.5, errors=2), where=NASTY)),
+        lambda: report_page(report_of(result_of(), ClosedLoop(3))),
+        lambda: report_page(report_of(result_of(*[0.01] * 50, 0.3), ClosedLoop(3))),
+        lambda: report_page(search_report()),
+        lambda: comparison_page(
+            compare_reports(search_report(), report_of(result_of(0.3), where=NASTY))
+        ),
     ],
 )
 def test_a_page_is_one_file_that_asks_nobody_and_runs_nothing(make) -> None:
@@ -153,7 +114,7 @@ def test_a_page_is_one_file_that_asks_nobody_and_runs_nothing(make) -> None:
 
 
 def test_a_search_s_report_has_the_highest_rate_that_held_and_all_trials() -> None:
-    report = _search()
+    report = search_report()
     assert (report.highest_rate, report.capacity_per_s) == (100.0, 900.0)
     assert [(t.rate, t.held, t.is_given_up) for t in report.trials] == [
         (120.0, False, True),
@@ -162,8 +123,8 @@ def test_a_search_s_report_has_the_highest_rate_that_held_and_all_trials() -> No
 
 
 def test_a_comparison_says_what_is_better_worse_and_the_same() -> None:
-    first = _report(_result(*[0.01] * 900, *[0.10] * 100))
-    second = _report(_result(*[0.0102] * 900, *[0.05] * 98, *[0.2] * 2), PoissonArrivals(60))
+    first = report_of(result_of(*[0.01] * 900, *[0.10] * 100))
+    second = report_of(result_of(*[0.0102] * 900, *[0.05] * 98, *[0.2] * 2), PoissonArrivals(60))
     found = compare_reports(first, second)
     verdicts = {row.what: row.verdict for row in found.rows}
     assert verdicts["p50"] == "same"
@@ -171,5 +132,5 @@ def test_a_comparison_says_what_is_better_worse_and_the_same() -> None:
     assert verdicts["max"] == "worse"
     assert found.worst() == pytest.approx(1.0, abs=0.02)
     assert any("loads differ" in text for text in found.differences)
-    failing = compare_reports(first, _report(_result(0.01, errors=1)))
+    failing = compare_reports(first, report_of(result_of(0.01, errors=1)))
     assert math.isinf(failing.worst())

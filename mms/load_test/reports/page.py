@@ -70,7 +70,7 @@ def report_page(report: Report) -> str:
 def comparison_page(found: Comparison) -> str:
     """Return the page of two reports."""
     named = [(found.first.name or "A", found.first), (found.second.name or "B", found.second)]
-    headings = ("", named[0][0], named[1][0], "Change", "")
+    headings = ("Figure", named[0][0], named[1][0], "Change", "Verdict")
     rows = "".join(_comparison_row(row) for row in found.rows)
     parts = [
         f"<h1>{escape(named[1][0])} against {escape(named[0][0])}</h1>",
@@ -140,7 +140,7 @@ def _search_chart(report: Report) -> str:
 def _trials(report: Report) -> str:
     heading = f"p{report.goal_percent or 0:g}"
     return _table(
-        ("Requests/s", heading, "Errors", ""), [trial_row(trial) for trial in report.trials]
+        ("Requests/s", heading, "Errors", "Outcome"), [trial_row(trial) for trial in report.trials]
     )
 
 
