@@ -21,6 +21,7 @@ CHUNK_BYTES = 8 << 20
 #: Links that lead around are followed so far.
 _MOST_LEVELS = 64
 _NAME = "content"
+_RELAY = "relay-"
 #: Until a lock is tried again that another process had at the same moment, in seconds.
 _AGAIN_S = 0.02
 
@@ -160,6 +161,11 @@ def node_root() -> Path:
     return root
 
 
+def relay_folder(root: Path) -> Path:
+    """Return a new folder for a socket of this process. Raises OSError."""
+    return Path(tempfile.mkdtemp(prefix=f"{_RELAY}{os.getpid()}-", dir=root))
+
+
 class NodeFolder:
     """One folder of a node, known by its SHA-256, that stays as long as one process holds it.
 
@@ -250,6 +256,10 @@ class NodeFolder:
 
 def sweep(root: Path) -> None:
     """Remove what processes have left that were killed."""
+    for path in root.glob(f"{_RELAY}*"):
+        pid = path.name.removeprefix(_RELAY).partition("-")[0]
+        if pid.isdigit() and not _is_running(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
     for path in root.glob("*.lock"):
         folder = NodeFolder(root, path.stem)
         with contextlib.suppress(OSError):
@@ -261,3 +271,13 @@ def sweep(root: Path) -> None:
                 folder._remove_if_last(lock)
             finally:
                 os.close(lock)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -198,8 +198,6 @@ class _Host:
 
     def _take_folders_now(self) -> dict[str, str]:
         digests = self._assignment.digests
-        if not digests:
-            return {}
         root = node_root()
         sweep(root)
         paths: dict[str, str] = {}

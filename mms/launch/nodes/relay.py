@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import socket
 import ssl
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 from mms import faults
+from mms.launch.connection import WORKER_ROLES
+from mms.launch.nodes.folders import node_root, relay_folder
 from mms.launch.nodes.sockets import watch_peer
 
 logger = logging.getLogger("mms.launch")
@@ -24,8 +25,8 @@ logger = logging.getLogger("mms.launch")
 _HANDSHAKE_S = 10.0
 #: A connection of which nothing is to be read yet may bring a read or two all the same: a worker's hello.
 _MOST_EARLY_BYTES = 1 << 20
-#: A worker opens three.
-_MOST_CONNECTIONS = 8
+#: What a worker opens.
+_CONNECTIONS = len(WORKER_ROLES)
 
 
 class Route:
@@ -126,8 +127,9 @@ class Relay:
     """A Unix socket whose connections go on to the front."""
 
     def __init__(self, route: Route) -> None:
+        """Raises OSError."""
         self._route = route
-        self._folder = Path(tempfile.mkdtemp(prefix="mms-relay-"))
+        self._folder = relay_folder(node_root())
         self._server: asyncio.AbstractServer | None = None
         self._opened = 0
         self._open = 0
@@ -157,9 +159,11 @@ class Relay:
         self._opened += 1
         self._open += 1
         self.is_drained.clear()
-        if self._opened > _MOST_CONNECTIONS:
+        if self._opened > _CONNECTIONS:
             inner.abort()
             return
+        if self._opened == _CONNECTIONS:
+            self.close()
         task = asyncio.get_running_loop().create_task(self._dial(inner))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
@@ -191,9 +195,7 @@ class Relay:
         """Listen no more, and leave no file."""
         if self._server is not None:
             self._server.close()
-        for path in (self._folder / "front.sock",):
-            path.unlink(missing_ok=True)
-        self._folder.rmdir()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class _Inner(_End):
