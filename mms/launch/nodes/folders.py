@@ -97,6 +97,8 @@ def _files(path: Path, name: str, level: int) -> Iterator[tuple[Path, str]]:
             yield from _files(path / each, f"{name}/{each}", level + 1)
     elif path.is_file():
         yield path, name
+    elif not level:
+        raise FileNotFoundError(f"{path} is neither a file nor a folder")
 
 
 class _Reader(io.RawIOBase):
