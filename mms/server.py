@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from mms.observe import (
     ModelEventHandler,
     PrometheusText,
     Recorder,
+    TraceMetrics,
     TrackingMetrics,
     WorkerEventLog,
     configure_logging,
@@ -64,8 +66,11 @@ from mms.serving.observed_models import ObservedModels
 from mms.serving.state.launched_model import registration_of
 from mms.serving.state.start_report import StartFailed, banner, problem_rows
 from mms.serving.state.startup_models import StartupProblem
+from mms.serving.traced_host import TracedModelHost
 from mms.serving.tracking.tracking_options import check_tracking
 from mms.settings import Settings, check_settings, load_settings
+from mms.tracing.export import SpanExport
+from mms.tracing.spans import Tracer
 from mms.version import __version__
 
 logger = logging.getLogger(logger_names.MODEL_SERVER)
@@ -74,6 +79,8 @@ logger = logging.getLogger(logger_names.MODEL_SERVER)
 _LAST_LINES_S = 1.0
 #: What clients get to read answers that were given at the last moment, in seconds.
 _LAST_ANSWERS_S = 1.0
+#: What a collector gets to take the last spans of traces, in seconds.
+_LAST_SPANS_S = 3.0
 
 
 class Server:
@@ -126,7 +133,12 @@ class Server:
             ),
             model_cache=Path(settings.model_cache) if settings.model_cache else None,
         )
-        self._host = ModelHost(
+        self._spans = SpanExport.of_settings(settings)
+        make_host: Callable[..., ModelHost] = ModelHost
+        if self._spans is not None:
+            tracer = Tracer(self._spans.add, settings.trace_sample_ratio)
+            make_host = partial(TracedModelHost, tracer=tracer)
+        self._host = make_host(
             settings,
             self._repository,
             self._launcher,
@@ -156,6 +168,7 @@ class Server:
                 self._series,
                 *self._host.collectors(),
                 MemoryMetrics(self._memory),
+                TraceMetrics(self._spans),
                 TrackingMetrics(self._host.tracking.counts, self._host.tracking.waiting),
             ),
         )
@@ -253,6 +266,8 @@ class Server:
             )
         check_exposure(settings)
         check_tracking(settings)
+        if self._spans is not None:
+            self._spans.start()
         self._access = make_access(settings)
         if self._repository.sources.urls.reason:
             logger.info(
@@ -407,6 +422,8 @@ class Server:
         if self._fronts is not None:
             await self._fronts.close()
         await self._host.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close, _LAST_SPANS_S)
         await self._launcher.close()
         await self._repository.close()
         self._flush_timer.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from mms import faults
 from mms.errors import ServerError, UnexpectedError
@@ -48,6 +48,24 @@ class StreamReply(Reply, Protocol):
         """There are no further parts."""
 
 
+class RequestTrace(Protocol):
+    """What is written down of a request that is traced."""
+
+    @property
+    def context(self) -> Any: ...
+
+    def note_status(self, status: int) -> None:
+        """The head of an answer in parts is known."""
+
+    def end(self, status: int = 0) -> None:
+        """The request is answered."""
+
+    def cancel(self) -> None:
+        """The client is gone."""
+
+    def begin_node(self, name: str, operation: str) -> Any: ...
+
+
 class Request:
     """One client call.
 
@@ -68,6 +86,7 @@ class Request:
         "priority",
         "received_at",
         "reply",
+        "span",
         "version",
     )
 
@@ -102,6 +121,8 @@ class Request:
         self.deaths = 0
         #: To be sent in a batch of its own, with no other batch behind it.
         self.is_solo = False
+        #: None: it is not traced.
+        self.span: RequestTrace | None = None
 
     def __repr__(self) -> str:
         done = " done" if self.is_done else ""
@@ -134,6 +155,8 @@ class Request:
                 self.reply.answer(self, status, phrase, headers, body)
             except Exception as fault:
                 self.replace_answer(fault)
+            if self.span is not None:
+                self.span.end(status)
 
     def fail(self, error: ServerError) -> None:
         """Answer with an error. It raises nothing: whoever fails many requests must come to the last one."""
@@ -145,6 +168,8 @@ class Request:
                 faults.note("reply", fault, self.name, self.version, request_ids=(self.id,))
                 with faults.contained("reply", self.name, self.version):
                     self.reply.give_up()
+            if self.span is not None:
+                self.span.end(error.http_status)
 
     def send_chunk(self, body: Buffer) -> bool:
         """Send a part of a stream that has begun. Returns whether the client can take more. It raises nothing."""
@@ -164,6 +189,8 @@ class Request:
                 reply.end(self)
             except Exception as fault:
                 self.replace_answer(fault)
+            if self.span is not None:
+                self.span.end()
 
     def replace_answer(self, fault: Exception) -> None:
         """The answer could not be given to the client, who gets an error in its place."""

@@ -7,6 +7,7 @@ from mms.observe.metrics.host import HostMonitor, HostReading, worker_memory
 from mms.observe.metrics.memory import MemoryMetrics
 from mms.observe.metrics.prometheus import PrometheusText
 from mms.observe.metrics.snapshot import ModelSnapshot, WorkerSnapshot
+from mms.observe.metrics.traces import TraceMetrics
 from mms.observe.metrics.tracking import TrackingMetrics
 from mms.observe.model_lines import ModelEventHandler, ModelLines
 from mms.observe.recent_errors import RecentErrors
@@ -30,6 +31,7 @@ __all__ = [
     "PrometheusText",
     "RecentErrors",
     "Recorder",
+    "TraceMetrics",
     "TrackingMetrics",
     "WorkerEventLog",
     "RequestRecord",

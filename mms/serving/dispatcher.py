@@ -65,6 +65,11 @@ class Dispatcher:
         self.record_coding: Callable[[tuple[Any, ...]], None] = lambda _: None
         #: Receives (model, version, seconds until the first chunk) of a stream.
         self.record_first_chunk: Callable[[tuple[str, str, float]], None] = lambda _: None
+        #: Receives (model, worker, batch, seconds in the entry point, its success, now) of a finished batch, where
+        #: traces are made.
+        self.trace_batch: (
+            Callable[[ModelVersion, Worker, Batch, float, bool, float], None] | None
+        ) = None
 
     def __repr__(self) -> str:
         return f"<Dispatcher {len(self._active)} models with work>"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from mms.limits.networks import WORDS, Networks
 from mms.settings.confinement import parse_rlimits, parse_user
@@ -28,6 +29,7 @@ _DIGITS = re.compile(r"[+-]?[0-9]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/,:?#@]+)(:\d+)?", re.I)
 _HEADER_WORD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _PATH = re.compile(r"/[^\s?#]*")
 
 
@@ -76,6 +78,23 @@ def _number(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ValueError
     return value
+
+
+def _share(text: str) -> float:
+    value = _number(text)
+    if value > 1:
+        raise ValueError
+    return value
+
+
+def _url(text: str) -> str:
+    url = text.strip()
+    if not _URL.fullmatch(url):
+        raise ValueError
+    # A number that is no port raises.
+    if not urlsplit(url).hostname or urlsplit(url).port == 0:
+        raise ValueError
+    return url
 
 
 def _positive_number(text: str) -> float:
@@ -199,6 +218,8 @@ COUNT = Kind("integer", "a whole number from 0 on", _integer(0))
 POSITIVE = Kind("integer", "a whole number from 1 on", _integer(1))
 THREADS = Kind("auto or integer", f"auto, or a whole number from 1 to {_MOST_THREADS:,}", _threads)
 NUMBER = Kind("number", "a number from 0 on", _number)
+SHARE = Kind("number", "a number from 0 to 1", _share)
+URL = Kind("URL", "http://host:port or https://host:port, with or without a path", _url)
 POSITIVE_NUMBER = Kind("number", "a number above 0", _positive_number)
 NETWORKS = Kind(
     "networks",

@@ -110,6 +110,8 @@ ROOMS: dict[str, Room] = {
     # Loads a server, and says how late its answers are.
     "load test": Room(0, ("mms.load_test",), ()),
     "drift": Room(1, ("mms.drift",), ("documents",)),
+    # Spans of requests, and how they reach a collector.
+    "tracing": Room(2, ("mms.tracing",), ("core", "errors", "settings", "version", "wire")),
     # Which of several models gets a request.
     "traffic": Room(0, ("mms.traffic",), ()),
     # The names that handlers import.

@@ -21,6 +21,8 @@ def begin_stream(
     # It cannot be run once more.
     request.body = b""
     try:
+        if request.span is not None:
+            request.span.note_status(head[0])
         open_stream = getattr(reply, "open_stream", None)
         if open_stream is None:
             request.reply = CollectedReply(reply, head, stream, max_bytes)

@@ -28,6 +28,7 @@ class LaneRequest(Request):
         self.is_done = False
         self.deaths = 0
         self.is_solo = False
+        self.span = None
         self.is_kept_alive = head.is_kept_alive
         #: The model is registered: its name may become a label of metrics.
         self.is_known = True

@@ -45,8 +45,6 @@ logger = logging.getLogger("mms.serving")
 
 #: How long a killed process may take to be gone, in seconds.
 _KILL_S = 5.0
-
-
 #: Items of a result that have no answer in them.
 _NO_ANSWER = FAILED | STREAM
 #: Status, reason phrase and headers of an answer that says nothing but its body.
@@ -386,6 +384,8 @@ class WorkerRunner:
                         request.reply.answer(request, status, phrase, headers, body)
                     except Exception as error:
                         request.replace_answer(error)
+                    if request.span is not None:
+                        request.span.end(status)
             if not flags & LAST:
                 self._count_part(sequence, len(requests))
                 return
@@ -404,6 +404,8 @@ class WorkerRunner:
             self._dispatcher.record_batch(
                 batch_record(self._model, worker, batch, entry_point_s, is_success, now)
             )
+            if (trace := self._dispatcher.trace_batch) is not None:
+                trace(self._model, worker, batch, entry_point_s, is_success, now)
             if flags & CODED:
                 reading_ns, writing_ns = coding_of(payload)
                 of_batch = (self._model.name, self._model.version or "", len(requests))

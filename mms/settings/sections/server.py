@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mms.settings.option import BOOLEAN, NUMBER, PLUGIN_FOLDER, POSITIVE, TEXT, choice, option
+from mms.settings.option import (
+    BOOLEAN,
+    NUMBER,
+    PLUGIN_FOLDER,
+    POSITIVE,
+    SHARE,
+    TEXT,
+    URL,
+    choice,
+    option,
+)
 
 _LOGS = "Logs and metrics"
+_TRACES = "Traces"
 _SERVER = "Server"
 
 
@@ -43,6 +54,42 @@ class ServerOptions:
         _LOGS,
         "Where records of requests go, for all models that do not say otherwise: a file, `http(s)://`, `kafka://`, or "
         'a JSON object `{"path", "sample", ...}`. `{model}` in a path is the model\'s name.',
+        is_own=True,
+    )
+    otlp_endpoint: str | None = option(
+        URL,
+        _TRACES,
+        "Where traces of requests go, such as `http://localhost:4318`: a collector that takes OTLP. Without a path, "
+        "`/v1/traces` is added for HTTP. Without this setting no traces are made.",
+        is_own=True,
+    )
+    otlp_protocol: str = option(
+        choice("http", "grpc"),
+        _TRACES,
+        "What the collector speaks: OTLP over HTTP, mostly on port 4318, or over gRPC, mostly on 4317.",
+        "http",
+        is_own=True,
+    )
+    trace_sample_ratio: float = option(
+        SHARE,
+        _TRACES,
+        "Which share of the requests is traced, from 0 to 1, of those without a valid `traceparent`. With one, the "
+        "request is traced if the client traces it.",
+        "1",
+        is_own=True,
+    )
+    trace_queue_size: int = option(
+        POSITIVE,
+        _TRACES,
+        "How many spans wait to be sent at most. Spans that find no room are dropped and counted.",
+        "8192",
+        is_own=True,
+    )
+    trace_service_name: str = option(
+        TEXT,
+        _TRACES,
+        "The `service.name` of the traces.",
+        "marserve",
         is_own=True,
     )
     trust_request_id: bool = option(

@@ -31,6 +31,7 @@ _NOT_PASSED_ON: Final = frozenset(
     )
 )
 _PUID: Final = b"seldon-puid"
+_TRACEPARENT: Final = b"traceparent"
 
 
 class CallContext:
@@ -50,6 +51,12 @@ class CallContext:
             headers.append((b"Seldon-Puid", request.id))
         self.headers = headers
         self._block: bytes | None = None
+
+    def of_span(self, traceparent: bytes) -> CallContext:
+        """Return the same for one call, whose node is to name this span as its parent."""
+        headers = [pair for pair in self.headers if pair[0].lower() != _TRACEPARENT]
+        headers.append((_TRACEPARENT, traceparent))
+        return CallContext(self.request, headers, self.graph_name, self.graph)
 
     @property
     def block(self) -> bytes:
@@ -120,6 +127,10 @@ class NodeCalls:
         """Return a node's reply. Raises NodeFailed for one that is no success, and errors of `mms.errors`."""
         started = time.monotonic()
         status = CLIENT_CLOSED_REQUEST
+        parent = context.request.span
+        span = None if parent is None else parent.begin_node(node.name, operation)
+        if span is not None:
+            context = context.of_span(span.context.header)
         try:
             reply = await self._ask(context, node, operation, message)
             status = reply.status
@@ -128,6 +139,8 @@ class NodeCalls:
             raise
         finally:
             self._observe(context, node, operation, status, time.monotonic() - started)
+            if span is not None:
+                span.end(status)
         if not 200 <= reply.status < 300:
             raise NodeFailed(node, operation, reply)
         return reply

@@ -35,6 +35,8 @@ _METHODS: Final = {
     "send-feedback": "/seldon.protos.Model/SendFeedback",
     "metadata": "/seldon.protos.Model/Metadata",
 }
+#: Headers that a node gets as metadata.
+_GRPC_HEADERS: Final = frozenset((b"seldon-puid", b"traceparent", b"tracestate"))
 _READS: Final = {"metadata": "/metadata", "health-status": "/health/status"}
 
 #: HTTP statuses of gRPC codes, by their names, as gRPC's own gateway maps them.
@@ -209,7 +211,11 @@ class RemoteCalls:
         sent = Message(b"", PROTOBUF)
         if not is_metadata:
             sent = await apart(len(message.body), to_protobuf, message, Step(operation))
-        puid = next((value for name, value in call.headers if name.lower() == b"seldon-puid"), b"")
+        metadata = [
+            (name.lower().decode("latin-1"), value.decode("latin-1"))
+            for name, value in call.headers
+            if name.lower() in _GRPC_HEADERS
+        ]
         try:
             channel = await self._channel(endpoint)
         except OSError as error:
@@ -218,7 +224,7 @@ class RemoteCalls:
             body = await channel.unary_unary(method)(
                 bytes(sent.body),
                 timeout=call.timeout_s,
-                metadata=(("seldon-puid", puid.decode("latin-1")),),
+                metadata=metadata,
             )
         except grpc.aio.AioRpcError as error:
             code, details = error.code().name, error.details() or ""

@@ -1,0 +1,135 @@
+"""What a collector that fails or hangs costs: the spans that it does not take, which are counted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+import pytest
+from support.waiting import eventually
+
+from mms.tracing.export import GRPC, SpanExport, endpoint_of, make_exporter
+from mms.tracing.spans import FinishedSpan
+from mms.tracing.trace_context import TraceContext
+
+pytest.importorskip("opentelemetry.sdk", reason='needs pip install "marserve[otel]"')
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+
+def span(number: int = 1) -> FinishedSpan:
+    return FinishedSpan(
+        "request", TraceContext(1, number, True), None, 1.0, 2.0, {"mms.model": "m"}
+    )
+
+
+class _Collector:
+    """Stands for the SDK's exporter."""
+
+    def __init__(self) -> None:
+        self.taken: list[Any] = []
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.asked = threading.Event()
+        self.result: Any = SpanExportResult.SUCCESS
+
+    def export(self, spans: Sequence[Any]) -> Any:
+        self.asked.set()
+        self.goes_on.wait()
+        if isinstance(self.result, Exception):
+            raise self.result
+        self.taken += spans
+        return self.result
+
+    def shutdown(self) -> None:
+        self.goes_on.set()
+
+
+@pytest.fixture
+def collector() -> Iterator[_Collector]:
+    collector = _Collector()
+    yield collector
+    collector.goes_on.set()
+
+
+def export_to(collector: Any, capacity: int = 10) -> SpanExport:
+    export = SpanExport(
+        lambda: collector, capacity=capacity, service_name="s", where="there", interval_s=0.01
+    )
+    export.start()
+    return export
+
+
+def test_a_collector_that_hangs_costs_what_finds_the_queue_full(collector: _Collector) -> None:
+    collector.goes_on.clear()
+    export = export_to(collector)
+    export.add(span())
+    assert collector.asked.wait(10)
+    for number in range(1, 31):
+        export.add(span(number))
+    assert (export.waiting, export.dropped) == (10, 20)
+    export.close(0.0)
+    assert export.dropped == 30
+
+
+@pytest.mark.parametrize("result", [SpanExportResult.FAILURE, ValueError("odd")])
+def test_spans_that_are_not_taken_are_counted_and_the_next_ones_sent(
+    collector: _Collector, result: Any
+) -> None:
+    collector.result = result
+    export = export_to(collector)
+    export.add(span())
+    eventually("counted", lambda: export.failed == 1)
+    collector.result = SpanExportResult.SUCCESS
+    export.add(span(2))
+    export.close(10.0)
+    assert (export.exported, export.failed, export.dropped) == (1, 1, 0)
+
+
+def test_what_waits_at_the_end_is_sent(collector: _Collector) -> None:
+    export = export_to(collector)
+    for number in range(1, 6):
+        export.add(span(number))
+    export.close(10.0)
+    assert [found.context.span_id for found in collector.taken] == [1, 2, 3, 4, 5]
+    assert collector.taken[0].end_time - collector.taken[0].start_time == pytest.approx(
+        1e9, abs=1e3
+    )
+
+
+def test_an_address_without_a_path_gets_the_usual_one() -> None:
+    assert endpoint_of("http://h:4318", "http") == "http://h:4318/v1/traces"
+    assert endpoint_of("http://h:4318/", "http") == "http://h:4318/v1/traces"
+    assert endpoint_of("https://h/otlp/traces", "http") == "https://h/otlp/traces"
+    assert endpoint_of("http://h:4317", GRPC) == "http://h:4317"
+
+
+def test_a_collector_of_grpc_gets_the_spans() -> None:
+    grpc = pytest.importorskip("grpc", reason='needs pip install "marserve[grpc]"')
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as messages
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+        TraceServiceServicer,
+        add_TraceServiceServicer_to_server,
+    )
+
+    received: list[Any] = []
+
+    class Service(TraceServiceServicer):  # type: ignore[misc]
+        def Export(self, request: Any, context: Any) -> Any:
+            received.append(request)
+            return messages.ExportTraceServiceResponse()
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    add_TraceServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        export = export_to(make_exporter(f"http://127.0.0.1:{port}", GRPC))
+        export.add(span(7))
+        export.close(10.0)
+    finally:
+        server.stop(None).wait()
+    (of_resource,) = received[0].resource_spans
+    (found,) = of_resource.scope_spans[0].spans
+    assert found.name == "request" and int.from_bytes(found.span_id, "big") == 7
