@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
+import socket
+import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +145,48 @@ def test_requests_beyond_the_batch_wait_in_the_queue_for_a_place(
         main_server.wait_until_queued(name, 1)
         gate.open()
         assert third.read_reply().text.startswith("0/")
+
+
+def test_sequences_lose_nothing_beside_clients_that_are_killed(
+    main_server: Server, is_full: bool
+) -> None:
+    chunks, clients = (200, 64) if is_full else (30, 24)
+    dice = random.Random(7)
+
+    def ask(killed_at: int | None) -> str:
+        with main_server.inference.wire() as wire:
+            _send(wire, name, {"count": chunks})
+            if killed_at is not None:
+                wire._read_until(f"{killed_at}/".encode())
+                wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return ""
+            return wire.read_reply().text
+
+    with main_server.registered("steps", batch_size=8, max_batch_delay=0) as name:
+        kills = [dice.randrange(chunks) if dice.random() < 0.3 else None for _ in range(clients)]
+        answers = in_parallel([partial(ask, killed_at) for killed_at in kills])
+        for answer, killed_at in zip(answers, kills, strict=True):
+            if killed_at is None:
+                parts = [part.split("/") for part in answer.split(",")[:-1]]
+                assert [number for number, _ in parts] == [str(number) for number in range(chunks)]
+                assert all(1 <= int(size) <= 8 for _, size in parts)
+        eventually(
+            "all have left",
+            lambda: main_server.describe(name)["workers"][0]["status"] == "READY",
+        )
+
+
+def test_a_worker_that_dies_fails_its_sequences_and_the_next_one_goes_on(
+    main_server: Server, gate: Gate
+) -> None:
+    with main_server.registered("steps", batch_size=2, max_batch_delay=0) as name:
+        with main_server.inference.wire() as wire:
+            _send(wire, name, {"count": 1, **gate.order, "exit": 1})
+            wire._read_until(b"0/1,")
+            gate.open()
+            with pytest.raises(ConnectionError):
+                wire._read_until(b"0\r\n\r\n")
+        assert _ask(main_server, name, {"count": 2}).text == "0/1,1/1,"
 
 
 def test_a_deadline_ends_a_sequence_in_order(main_server: Server, scratch: Path) -> None:

@@ -6,9 +6,12 @@ import contextlib
 import json
 import random
 import socket
+import struct
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -230,14 +233,18 @@ def _is_gone(server: Server, name: str) -> bool:
     return server.inference.post_json(f"/predictions/{name}", {}).status != 200
 
 
-def test_streams_keep_their_order_beside_clients_that_are_killed(main_server: Server) -> None:
-    chunks, clients = 50, 32
+def test_streams_keep_their_order_beside_clients_that_are_killed(
+    main_server: Server, is_full: bool
+) -> None:
+    chunks, clients = (200, 64) if is_full else (50, 32)
     dice = random.Random(7)
 
-    def read(wire: Wire, is_killed: bool) -> str:
+    def read(wire: Wire, killed_at: int | None) -> str:
         with wire:
-            if is_killed:
-                wire._read_until(b"\r\n\r\n")
+            if killed_at is not None:
+                wire._read_until(f"{killed_at},".encode())
+                # As of a process that is killed with answers that it has not read.
+                wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return ""
             return wire.read_reply().text
 
@@ -246,7 +253,8 @@ def test_streams_keep_their_order_beside_clients_that_are_killed(main_server: Se
         for number in range(clients):
             wire = main_server.inference.wire()
             wire.send(_request(name, {"count": chunks, "async": number % 4 == 0}))
-            calls.append(partial(read, wire, dice.random() < 0.3))
+            killed_at = dice.randrange(chunks) if dice.random() < 0.3 else None
+            calls.append(partial(read, wire, killed_at))
         answers = [answer for answer in in_parallel(calls) if answer]
         assert len(answers) > clients / 2
         assert {answer[: len(_counted(chunks))] for answer in answers} == {_counted(chunks)}
@@ -255,6 +263,26 @@ def test_streams_keep_their_order_beside_clients_that_are_killed(main_server: Se
             "no stream is open",
             lambda: main_server.describe(name)["workers"][0]["status"] == "READY",
         )
+
+
+def test_the_first_part_is_with_its_client_little_after_the_handler_has_made_it(
+    main_server: Server, is_full: bool
+) -> None:
+    if not is_full:
+        pytest.skip("measures times, and runs with --full")
+    own, seen = [], []
+    for _ in range(30):
+        with main_server.inference.wire() as wire:
+            request = _request(main_server.shared("stream"), {"spend": 0.02})
+            begun = time.perf_counter()
+            wire.send(request)
+            head = wire._read_until(b"\r\n\r\n")
+            wire._read_until(b"\r\n")
+            own.append(float(wire._read_until(b"\r\n")))
+            seen.append(time.perf_counter() - begun)
+            assert b" 200 " in head
+    print(f"first part: handler {median(own):.4f} s, client {median(seen):.4f} s")
+    assert median(seen) <= 1.2 * median(own)
 
 
 def test_streams_are_counted(main_server: Server) -> None:

@@ -31,6 +31,8 @@ class Counter:
         if at == order["count"]:
             if "wait for" in order and not os.path.exists(order["wait for"]):
                 return None
+            if "exit" in order:
+                os._exit(order["exit"])
             if "raise" in order:
                 raise ValueError(order["raise"])
             if "fail" in order:

@@ -30,6 +30,10 @@ def _chunks(order, context, index):
             context.set_response_content_type(index, order["type"])
         if "raise at once" in order:
             raise ValueError(order["raise at once"])
+        if "spend" in order:
+            begun = time.perf_counter()
+            time.sleep(order["spend"])
+            yield str(time.perf_counter() - begun)
         for number in range(order.get("count", 0)):
             yield f"{number},"
         while "hold until" in order and not os.path.exists(order["hold until"]):
