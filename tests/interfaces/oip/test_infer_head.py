@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from mms.core.priority_queue import HIGH, LOW, NORMAL
 from mms.errors import BadRequest
 from mms.interfaces.oip.front.messages import CLASSES
-from mms.interfaces.oip.front.requests.infer_head import read_infer_head
+from mms.interfaces.oip.front.requests.infer_head import InferHead, InferHeads, read_infer_head
 
 Request = CLASSES["ModelInferRequest"]
 
@@ -54,6 +56,40 @@ def test_a_request_without_a_model_or_with_no_end_of_fields_is_refused() -> None
         read_infer_head(body(model_name="m") + b"\x3a\x00" * 5000)
     with pytest.raises(BadRequest, match="UTF-8"):
         read_infer_head(b"\x0a\x01\xff")
+
+
+def test_heads_are_read_alike_whatever_came_before() -> None:
+    usual = body(model_name="m", inputs=[{"name": "x"}], raw_input_contents=[bytes(300)])
+    messages = [
+        usual,
+        body(model_name="m", inputs=[{"name": "x"}], raw_input_contents=[bytes(5), b""]),
+        body(model_name="m", inputs=[{"name": "x"}]),
+        body(model_name="m", model_version="2", raw_input_contents=[bytes(5)]),
+        body(model_name="m", id="7", raw_input_contents=[bytes(5)]),
+        body(model_name="m", raw_input_contents=[b""] * 100),
+        body(model_name="m" * 3000, raw_input_contents=[b"x"]),
+        *(body(model_name=f"m{number}", raw_input_contents=[b"x"]) for number in range(20)),
+        usual + body(model_name="other"),
+        usual + body(id="8"),
+        usual[:-1],
+        usual[:-301],
+        usual[:-302],
+        usual + b"\x3a",
+        usual + b"\x3a\xff",
+        usual + b"\x00",
+    ]
+    heads = InferHeads()
+    for _ in range(3):
+        for message in messages:
+            assert outcome(heads.read, bytearray(message)) == outcome(read_infer_head, message)
+    assert 0 < len(heads._known) <= 8
+
+
+def outcome(read: Callable[[bytes | bytearray], InferHead], message: bytes | bytearray) -> object:
+    try:
+        return read(message)
+    except BadRequest as error:
+        return error.message
 
 
 @given(st.binary(max_size=80))

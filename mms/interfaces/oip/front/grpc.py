@@ -31,7 +31,7 @@ from mms.interfaces.oip.front.metadata import (
     server_metadata,
 )
 from mms.interfaces.oip.front.repository import ModelRepository
-from mms.interfaces.oip.front.requests.infer_head import InferHead, read_infer_head
+from mms.interfaces.oip.front.requests.infer_head import InferHead, InferHeads
 from mms.interfaces.oip.front.shared_memory import SharedMemory, shared_memory_of
 from mms.interfaces.oip.front.statistics import model_statistics
 from mms.interfaces.oip.front.streams.infer_stream import InferStream, StreamReply
@@ -73,6 +73,7 @@ class OipServices(InterfaceServices):
         self._host = host
         self._memory = memory
         self._repository = repository
+        self._heads = InferHeads()
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: dict[str, _Answer] = {
             "ServerLive": self._server_live,
@@ -121,7 +122,7 @@ class OipServices(InterfaceServices):
     # Inference
 
     def _infer(self, call: Call, body: Buffer) -> None:
-        head = read_infer_head(body)
+        head = self._heads.read(body)
         request = self._request(call, body, head, call.id, _Reply(call), call.received_at)
         call.model, call.version = request.name, request.version or ""
         call.on_cancel = lambda: self._host.cancel(request)
@@ -152,7 +153,6 @@ class OipServices(InterfaceServices):
     ) -> Request:
         """Return the request of a message. Raises ModelNotFound and BadRequest."""
         version = head.version or None
-        self._host.check_model(head.name, version)
         check_takes_tensors(self._host.registry.get(head.name, version))
         request = Request(
             id=id,
