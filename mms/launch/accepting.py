@@ -14,6 +14,7 @@ from typing import cast
 from mms import faults
 from mms.launch.connection import CONNECTION_LOST, Link
 from mms.launch.interface import LaunchFailed
+from mms.processes import heap
 from mms.wire import (
     CHUNK,
     HELLO,
@@ -145,7 +146,7 @@ class WorkerConnection(asyncio.BufferedProtocol):
     ) -> None:
         self._find_link = find_link
         self._pending = pending
-        self._decoder = FrameDecoder(_HELLO_BYTES)
+        self._decoder = FrameDecoder(_HELLO_BYTES, heap.make_room)
         self._link: Link | None = None
         self._role = ""
         self._transport: asyncio.Transport | None = None

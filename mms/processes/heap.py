@@ -6,6 +6,7 @@ page anew: half of the time that a body of megabytes takes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 # Of `mallopt(3)`. Both values are what glibc goes up to by itself, with the sizes that a process frees.
@@ -14,7 +15,11 @@ _MMAP_THRESHOLD: Final = -3
 _MOST_MAPPED_BYTES: Final = 32 << 20
 _MOST_KEPT_BYTES: Final = 2 * _MOST_MAPPED_BYTES
 
+#: Blocks from here on are not filled with zeros before they are written to, in bytes.
+_LARGE_BYTES: Final = 256 * 1024
+
 _keeps = False
+_make: Callable[[None, int], bytearray] | None = None
 
 
 def keep_freed() -> None:
@@ -22,13 +27,34 @@ def keep_freed() -> None:
 
     Takes milliseconds when it is first called.
     """
-    global _keeps
+    global _keeps, _make
     if not _keeps:
         _keeps = True
+        _make = _maker()
         change = _find("mallopt")
         if change is not None:
             change(_MMAP_THRESHOLD, _MOST_MAPPED_BYTES)
             change(_TRIM_THRESHOLD, _MOST_KEPT_BYTES)
+
+
+def make_room(size: int) -> bytearray:
+    """Return bytes to be written to. Before that a large block has any content, from the first `keep_freed` on."""
+    if _make is None or size < _LARGE_BYTES:
+        return bytearray(size)
+    return _make(None, size)
+
+
+def _maker() -> Callable[[None, int], bytearray] | None:
+    """Return what makes a bytearray without a content; None where Python's C interface does not have it."""
+    import ctypes  # takes time that the start of a process should not
+
+    try:
+        make = ctypes.pythonapi.PyByteArray_FromStringAndSize
+    except AttributeError:
+        return None
+    make.restype = ctypes.py_object
+    make.argtypes = (ctypes.c_char_p, ctypes.c_ssize_t)
+    return make
 
 
 def trim() -> None:

@@ -70,6 +70,20 @@ def read_binary(
     return read_fixed(data, start, count, datatype, shape, what)
 
 
+def align(data: bytearray, start: int, size: int, item_bytes: int) -> int:
+    """Move the `size` bytes at `start` down to where numpy's arrays can begin, which takes less than to copy them.
+
+    Returns that place. What stood in the few bytes before them is lost.
+    """
+    place: int = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
+    by = (place + start) % item_bytes
+    if by and start >= by:
+        with memoryview(data) as view:
+            view[start - by : start - by + size] = view[start : start + size]
+        return start - by
+    return start
+
+
 def read_fixed(
     data: Buffer, start: int, count: int, datatype: Datatype, shape: Sequence[int], what: str
 ) -> Array:

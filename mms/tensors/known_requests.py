@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import orjson
 
-from mms.tensors.binary import read_fixed
+from mms.tensors.binary import align, read_fixed
 from mms.tensors.datatypes import DATATYPES, Datatype
 from mms.tensors.json_numbers import CUT_FROM_BYTES, array_of_json, find_list, has_truths_in
 from mms.tensors.tensor import NO_PARAMETERS, InferRequest, RequestedOutput, Tensor
@@ -19,6 +19,8 @@ Body: TypeAlias = bytes | bytearray
 #: Requests that are remembered at once, and how long what they say may be, in bytes.
 MOST_KNOWN: Final = 64
 MOST_KNOWN_BYTES: Final = 2048
+#: Contents from here on are moved to where arrays can begin, and not copied there.
+_LARGE_BYTES: Final = 64 * 1024
 #: Stands for a list that was cut out; clients cannot know it.
 _MARK: Final = os.urandom(12).hex()
 
@@ -81,6 +83,18 @@ class KnownRequest(NamedTuple):
     def size(self) -> int:
         """Of the contents in binary form, in bytes."""
         return sum(known.size for known in self.inputs)
+
+    def read_binary(self, body: Body, at: int) -> dict[str, Tensor]:
+        """Return the inputs whose contents, one behind the other, begin there. What stands before them may be lost.
+        Raises InferError."""
+        if self.size >= _LARGE_BYTES and isinstance(body, bytearray):
+            # In one block, whatever they are: of several the others are aligned by this one or copied.
+            at = align(body, at, self.size, self.inputs[0].datatype.item_bytes)
+        inputs = {}
+        for each in self.inputs:
+            inputs[each.name] = each.read_binary(body, at)
+            at += each.size
+        return inputs
 
     def with_inputs(self, inputs: dict[str, Tensor]) -> InferRequest:
         outputs = self.outputs

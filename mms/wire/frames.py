@@ -9,7 +9,7 @@ from the socket straight to where it stays.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any, TypeAlias
 
@@ -123,6 +123,7 @@ class FrameDecoder:
         "_end",
         "_filled",
         "_large",
+        "_make_room",
         "_pending",
         "_total",
         "_view",
@@ -130,12 +131,14 @@ class FrameDecoder:
         "max_length",
     )
 
-    def __init__(self, max_length: int) -> None:
+    def __init__(self, max_length: int, make_room: Callable[[int], bytearray] = bytearray) -> None:
         """`max_length`: bytes; a frame that announces more, with its attachments, is a ProtocolError.
 
-        It is raised before anything is allocated.
+        It is raised before anything is allocated. `make_room`: returns so many bytes, whatever they are: all of them
+        are written to.
         """
         self.max_length = max_length
+        self._make_room = make_room
         self._buffer = _untouched(_READ_BYTES)
         self._view = memoryview(self._buffer)
         self._end = 0
@@ -203,7 +206,7 @@ class FrameDecoder:
                 )
             if HEADER_BYTES + length > _READ_BYTES:
                 filled = end - start - HEADER_BYTES
-                large = bytearray(length)
+                large = self._make_room(length)
                 large[:filled] = view[start + HEADER_BYTES : end]
                 self._large = large
                 self._filled = filled

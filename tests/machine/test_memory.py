@@ -247,6 +247,22 @@ print(*counts, pages_of_two_bodies())
     assert third < first / 10 and trimmed > first / 10, (first, third, trimmed, output.stderr)
 
 
+def test_room_for_large_bodies_is_bytes_of_that_size() -> None:
+    code = """
+from mms.processes import heap
+
+for _ in range(2):
+    for size in (0, 10, 300_000, 5 << 20):
+        room = heap.make_room(size)
+        assert type(room) is bytearray and len(room) == size
+        room[:] = bytes(size)
+        room += b"x"
+        assert room == bytes(size) + b"x"
+    heap.keep_freed()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_model_without_an_answer_is_expected_to_give_the_largest(limit: MemoryLimit) -> None:
     assert limit.expected_answer("m") == 10
     limit.note_answer("m", 3)

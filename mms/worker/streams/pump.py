@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mms.processes import heap
 from mms.wire import CREDIT, FAILED, Buffer, Frame, FrameDecoder, ResultItem
 from mms.wire.streams import END, decode_credit, encode_chunks
 from mms.worker.connection import MAX_FRAME_BYTES
@@ -61,7 +62,7 @@ class StreamPump:
         self._waker, self._woken = socket.socketpair()
         for end in (self._waker, self._woken):
             end.setblocking(False)
-        self._decoder = FrameDecoder(MAX_FRAME_BYTES)
+        self._decoder = FrameDecoder(MAX_FRAME_BYTES, heap.make_room)
         self._streams: dict[int, Stream] = {}
         self._line: deque[Stream] = deque()
         #: Those that wait for what becomes of others.

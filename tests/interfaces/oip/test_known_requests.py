@@ -176,6 +176,24 @@ def test_arrays_of_like_requests_are_their_own() -> None:
         assert first.outputs is None or first.outputs is not second.outputs
 
 
+@pytest.mark.parametrize("blanks", range(8))
+def test_large_contents_are_moved_to_where_arrays_begin_and_not_copied(blanks: int) -> None:
+    first, second = np.arange(20_001, dtype="<f8"), np.arange(9_000, dtype="<i2")
+    inputs = [
+        {"name": name, "datatype": datatype, "shape": [array.size]}
+        | {"parameters": {"binary_data_size": array.nbytes}}
+        for name, datatype, array in (("a", "FP64", first), ("b", "INT16", second))
+    ]
+    document = json.dumps({"inputs": inputs}) + " " * blanks
+    used = codec()
+    for _ in range(2):
+        asked = binary(first.tobytes() + second.tobytes(), document)
+        found = used.decode(asked)[0].inputs
+        assert (found["a"].array == first).all() and (found["b"].array == second).all()
+    body = np.frombuffer(asked[6], np.uint8)
+    assert all(np.shares_memory(tensor.array, body) for tensor in found.values())
+
+
 def test_few_requests_are_remembered() -> None:
     used = codec()
     for number in range(3 * MOST_KNOWN):

@@ -105,11 +105,7 @@ class JsonCodec:
         head = bytes(body[:length]) if length <= MOST_KNOWN_BYTES else b""
         known = self._known_heads.get(head)
         if known is not None and length + known.request.size == len(body):
-            at = length
-            inputs = {}
-            for each in known.request.inputs:
-                inputs[each.name] = each.read_binary(body, at)
-                at += each.size
+            inputs = known.request.read_binary(body, length)
             return known.request.with_inputs(inputs), known.form(headers)
         request, form = self._decode_anew(item[7], headers, body, length)
         if head:
