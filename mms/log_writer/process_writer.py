@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from mms.log_writer.framing import HEADER, PROGRESS
+from mms.log_writer.json_lines import TEXT
 from mms.log_writer.line_writer import DropReport
 from mms.log_writer.lines import Lines, line_count, output_count, pack, unpack
 from mms.log_writer.sink import report_to_stderr
@@ -71,10 +72,12 @@ class ProcessWriter(LogWriter):
         stdout_fd: int,
         stderr_fd: int,
         *,
+        layout: str = TEXT,
         limit_bytes: int = _LIMIT_BYTES,
     ) -> None:
         """Start the process. Raises OSError."""
         self._paths = [os.fspath(path) for path in paths]
+        self._layout = layout
         self._stdout_fd = stdout_fd
         self._stderr_fd = stderr_fd
         self._limit_bytes = limit_bytes
@@ -164,7 +167,9 @@ class ProcessWriter(LogWriter):
                 self._end(deadline)
             if self._messages:
                 # There is no process, and no time to wait for another one.
-                writer = ThreadWriter(self._paths, self._stdout_fd, report=self._report)
+                writer = ThreadWriter(
+                    self._paths, self._stdout_fd, layout=self._layout, report=self._report
+                )
                 for message in self._messages:
                     writer.put(unpack(message.packed))
                 writer.close()
@@ -232,7 +237,7 @@ class ProcessWriter(LogWriter):
         environment = {name: os.environ[name] for name in _NEEDED_VARIABLES if name in os.environ}
         # Isolated: neither the variables nor the folder that the server was started with say what it imports.
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", file, str(progress_end), *self._paths],
+            [sys.executable, "-I", "-S", file, str(progress_end), self._layout, *self._paths],
             stdin=source,
             stdout=self._stdout_fd,
             stderr=self._stderr_fd,

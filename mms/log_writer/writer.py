@@ -10,6 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from mms.log_writer.json_lines import JSON, TEXT, as_json
 from mms.log_writer.line_writer import LineWriter
 from mms.log_writer.lines import STDOUT, Lines, written_out
 from mms.log_writer.rotating_file import RotatingFile
@@ -62,9 +63,11 @@ class ThreadWriter(LogWriter):
         paths: Sequence[str | os.PathLike[str]],
         stdout_fd: int,
         *,
+        layout: str = TEXT,
         report: Callable[[str], None] = report_to_stderr,
         on_progress: Callable[[], None] | None = None,
     ) -> None:
+        self._is_json = layout == JSON
         self._files = LineWriter(
             "log-files", _FILES_LIMIT_BYTES, report=report, on_progress=on_progress
         )
@@ -98,7 +101,7 @@ class ThreadWriter(LogWriter):
 
     def put(self, items: Sequence[Lines]) -> None:
         for_files: list[tuple[Sink, bytes, int]] = []
-        for outputs, data, lines in written_out(items):
+        for outputs, data, lines in written_out(as_json(items) if self._is_json else items):
             if outputs & STDOUT:
                 self._stdout.put([(self._stdout_sink, data, lines)])
             for_files += [

@@ -5,7 +5,7 @@ closes it or is gone, everything is written and the process ends. Signals to sto
 sends them to all processes of the server, and the server's last lines come after them.
 
 Arguments: the descriptor for `PROGRESS` records (items and lines that are done, lines that were dropped, all of them
-since the start of this process), then the paths of the files.
+since the start of this process), the layout, then the paths of the files.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
             # The server is gone or has not read for long. All numbers are totals, so the next record makes up for it.
             return
 
-    writer = ThreadWriter(sys.argv[2:], 1, on_progress=tell_progress)
+    writer = ThreadWriter(sys.argv[3:], 1, layout=sys.argv[2], on_progress=tell_progress)
     with open(0, "rb", buffering=256 * 1024) as source:
         while len(head := source.read(HEADER.size)) == HEADER.size:
             (length,) = HEADER.unpack(head)

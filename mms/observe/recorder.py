@@ -92,7 +92,7 @@ class Recorder:
         #: (seconds since the epoch, worker's name with the stream, level, logger, text)
         self._output: list[tuple[float, str, int, str, str]] = []
         options = logs.options
-        self._is_qlog = options.metrics_layout == LAYOUT_QLOG
+        self._is_qlog = options.layout == LAYOUT_QLOG
         self._has_copies = logs.has_server_log
         self._has_access = options.has_access_log and _is_on(logger_names.ACCESS_LOG)
         self._has_server_metrics = options.has_metrics and _is_on(logger_names.MMS_METRICS)

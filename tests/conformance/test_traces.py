@@ -105,6 +105,7 @@ def server(servers: ServerPool, collector: Collector) -> Iterator[Server]:
         "default_workers_per_model": "1",
         "otlp_endpoint": f"http://127.0.0.1:{collector.port}",
         "trace_service_name": "shop",
+        "log_layout": "json",
     }
     server = Server(servers.new_directory(), settings)
     server.write_model("traced", HANDLER, manifest("traced"))
@@ -232,6 +233,17 @@ def test_nodes_of_a_graph_here_and_elsewhere_are_spans(
         s for s in spans if s.name == "request" and s.parent_span_id == nodes["traced"].span_id
     ]
     assert len(inner) == 1
+
+
+def test_every_record_of_each_log_is_an_object(server: Server) -> None:
+    server.inference.post("/predictions/traced?q=%22%0A", "x")
+    server.wait_for_log("access_log.log", "q=%22%0A")
+    for name in ("access_log.log", "mms_log.log", "model_metrics.log", "mms_metrics.log"):
+        records = [json.loads(line) for line in server.log(name).splitlines()]
+        assert all({"time", "level", "logger", "message"} <= set(record) for record in records)
+    shown = [line for line in server.output().splitlines() if not line.startswith("{")]
+    assert "Model server started." in shown
+    assert not [line for line in shown if "ACCESS_LOG" in line]
 
 
 def test_what_is_exported_is_counted(server: Server) -> None:

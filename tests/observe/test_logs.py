@@ -190,7 +190,7 @@ _SETTINGS = SimpleNamespace(
     log_to_stdout=False,
     access_log=True,
     metrics=True,
-    log_layout="plain",
+    log_layout="text",
     log_config=None,
     log_writer="process",
 )

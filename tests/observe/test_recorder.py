@@ -388,7 +388,7 @@ def test_a_marked_line_of_a_worker_s_output_is_a_metric(written: WrittenLogs) ->
 
 
 def test_the_metrics_files_can_have_the_query_log_layout(written: WrittenLogs) -> None:
-    recorder = _recorder(written, metrics_layout="qlog", program="P", marketplace="P:d:r")
+    recorder = _recorder(written, layout="qlog", program="P", marketplace="P:d:r")
     _request(recorder)
     _request(recorder)
     _batch(recorder)

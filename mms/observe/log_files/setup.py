@@ -20,6 +20,7 @@ from mms.errors import ConfigurationError
 from mms.interfaces import DEFAULT
 from mms.log_writer.dates import LineDates
 from mms.log_writer.descriptor_links import own_descriptor
+from mms.log_writer.json_lines import TEXT
 from mms.log_writer.lines import BY_TIME, STDOUT, Lines, plain_lines
 from mms.log_writer.process_writer import ProcessWriter
 from mms.log_writer.sink import report_to_stderr
@@ -29,7 +30,6 @@ from mms.observe import logger_names
 if TYPE_CHECKING:
     from mms.observe.log_files.log_config import LogConfig
 
-LAYOUT_PLAIN = "plain"
 LAYOUT_QLOG = "qlog"
 _PROGRAM_VARIABLE, _PROGRAM = DEFAULT.qlog_program
 
@@ -93,8 +93,8 @@ class LogOptions:
     has_stdout: bool = True
     has_access_log: bool = True
     has_metrics: bool = True
-    #: Of the two metrics files: `plain` or `qlog`.
-    metrics_layout: str = LAYOUT_PLAIN
+    #: `text`, `json`, or `qlog`, which is text but for the two metrics files.
+    layout: str = TEXT
     #: `<program>:<domain>:<realm>` of qlog records; "" leaves the line out.
     marketplace: str = ""
     program: str = _PROGRAM
@@ -121,7 +121,7 @@ class LogOptions:
             has_stdout=settings.log_to_stdout,
             has_access_log=settings.access_log,
             has_metrics=settings.metrics,
-            metrics_layout=settings.log_layout,
+            layout=settings.log_layout,
             marketplace=f"{program}:{domain}:{realm}" if realm else "",
             program=program,
             config_path=Path(settings.log_config) if settings.log_config else None,
@@ -168,13 +168,13 @@ class Logs:
             )
         elif self.options.writer == WRITER_PROCESS:
             try:
-                return ProcessWriter(paths, stdout_fd, stderr_fd)
+                return ProcessWriter(paths, stdout_fd, stderr_fd, layout=self.options.layout)
             except OSError as error:
                 report(
                     f"the process that writes the log cannot be started ({error.strerror or error}); threads of the "
                     "server write it."
                 )
-        return ThreadWriter(paths, stdout_fd, report=report)
+        return ThreadWriter(paths, stdout_fd, layout=self.options.layout, report=report)
 
     @property
     def dropped_lines(self) -> int:

@@ -39,7 +39,12 @@ class ServerOptions:
     access_log: bool = option(BOOLEAN, _LOGS, "A line for each response.", "true", is_own=True)
     metrics: bool = option(BOOLEAN, _LOGS, "Lines in the two metrics files.", "true", is_own=True)
     log_layout: str = option(
-        choice("plain", "qlog"), _LOGS, "The form of the two metrics files.", "plain", is_own=True
+        choice("text", "json", "qlog"),
+        _LOGS,
+        "The form of the lines of all logs: MMS's text, an object of JSON each, or text with the two metrics files as "
+        "MMS's query log has them.",
+        "text",
+        is_own=True,
     )
     log_writer: str = option(
         choice("process", "thread"),
