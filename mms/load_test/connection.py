@@ -12,6 +12,8 @@ import httptools
 from mms.load_test.results import CONNECTION_LOST, NOT_HTTP
 
 _FIRST_FINAL_STATUS = 200
+#: A longer head is none.
+_MOST_HEAD_BYTES = 1024 * 1024
 #: What is kept of an answer's body; a server may never end one.
 _MOST_BODY_BYTES = 64 * 1024 * 1024
 
@@ -33,7 +35,7 @@ class LoadConnection(asyncio.Protocol):
         self._has_bodies = has_bodies
         self._transport: asyncio.Transport | None = None
         self._body: list[bytes] = []
-        self._kept_bytes = 0
+        self._kept_bytes = self._head_bytes = 0
         self._is_framed = self._has_head = False
         self._problem = CONNECTION_LOST
         self.is_busy = False
@@ -67,6 +69,13 @@ class LoadConnection(asyncio.Protocol):
         self.received_bytes += len(data)
         if self._parser is None:
             return
+        if not self._has_head:
+            # Data may be more than a head; what a server sends in one piece is less than the limit.
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self._problem = NOT_HTTP
+                self.abort()
+                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -90,6 +99,7 @@ class LoadConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._has_head = True
+        self._head_bytes = 0
 
     def on_body(self, data: bytes) -> None:
         if self._has_bodies and self._kept_bytes < _MOST_BODY_BYTES:

@@ -134,6 +134,7 @@ async def test_a_request_that_finds_no_connection_has_one_opened_up_to_the_limit
     [
         (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", "503"),
         (b"nonsense\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * (2 << 20), "not HTTP"),
     ],
 )
 async def test_errors_are_counted_by_their_kind(data: bytes, kind: str) -> None:
