@@ -3,12 +3,13 @@
 A search proposes loads and is told what came of them; it measures nothing itself. It begins with the least of
 everything, changes one number at a time as long as that pays, and then trades workers for threads and a larger batch
 for a longer delay. A change is first tried at the rate that would make it worth its cost: most of them fail that at
-once, which saves nearly all of what an exhaustive search would measure.
+once, which saves nearly all of what an exhaustive search would measure. Measurements are taken for noisy.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -107,6 +108,7 @@ class TuningStep:
     wanted: float
     #: The highest one that held; 0: not even that.
     rate: float
+    #: Otherwise higher rates were not tried.
     is_taken: bool
 
 
@@ -121,6 +123,7 @@ class TuningSearch:
         self._current = current
         self._lowest = lowest
         self._failed: dict[Numbers, float] = {}
+        self._failures: Counter[Numbers] = Counter()
         self._held: dict[Numbers, float] = {}
         self.best = space.smallest
         self.steps: list[TuningStep] = []
@@ -142,17 +145,20 @@ class TuningSearch:
             current = replace(current, delay_ms=self._space.delay_ms[0])
         if current is not None and self._space.admits(current):
             yield from self._try(current, "current")
+        is_second = False
         while True:
             before = self.best
             for axis in AXES:
                 yield from self._scan(axis)
             for candidate in self._exchanges():
                 yield from self._try(candidate, "exchange")
-            if self.best == before:
+            if self.best == before and is_second:
                 break
+            # Others on the machine make loads fail: the nearest values have to fail twice.
+            is_second = self.best == before
         if self.best_rate:
             yield from self._spare(self.best_rate * _AS_WELL)
-            yield from self._climb(self.best, self.best_rate, _FINE)
+            yield from self._climb(self.best, self.best_rate, _FINE, tries=2)
 
     def _measure_first(self) -> Generator[Probe, float, None]:
         capacity = yield from self._ask(Probe(self.best, None))
@@ -163,21 +169,47 @@ class TuningSearch:
         )
 
     def _scan(self, axis: str) -> Generator[Probe, float, None]:
-        """Try the values of one number, upwards and then downwards, as long as it may pay."""
+        """Try the values of one number, upwards and then downwards, as long as it may pay.
+
+        The last one that pays is taken and measured. It may be too far; what is better on the way is found downwards.
+        """
         values: Sequence[int] = getattr(self._space, axis)
         for direction in (1, -1):
-            fruitless = 0
-            begun = getattr(self.best, axis)
-            ahead = [v for v in values[::direction] if (v - begun) * direction > 0]
-            for value in ahead:
-                # The last one is tried in any case: a little more may bring nothing where much more does.
-                if fruitless >= _FRUITLESS and value != ahead[-1]:
-                    continue
-                candidate = self._with(axis, value)
-                if candidate is None:
-                    continue
-                yield from self._try(candidate, axis)
-                fruitless = 0 if self.best == candidate else fruitless + 1
+            begun = self.best
+            wanted = max(self.best_rate * (1 + GAIN), self._lowest)
+            ahead = [v for v in values[::direction] if (v - getattr(begun, axis)) * direction > 0]
+            tried: list[Numbers] = []
+            try:
+                yield from self._advance(axis, ahead, wanted, tried)
+            finally:
+                # Also of a search that is ended now.
+                self.steps += [
+                    TuningStep(axis, begun, n, wanted, self._held.get(n, 0.0), n == self.best)
+                    for n in tried
+                ]
+
+    def _advance(
+        self, axis: str, values: Sequence[int], wanted: float, tried: list[Numbers]
+    ) -> Generator[Probe, float, None]:
+        """Take the last of these values that holds a rate. What was tried goes on the list."""
+        begun = self.best
+        fruitless = 0
+        for value in values:
+            # The last one is tried in any case: a little more may bring nothing where much more does.
+            if fruitless >= _FRUITLESS and value != values[-1]:
+                continue
+            candidate = self._with(axis, value)
+            if candidate is None or self._is_lost(
+                candidate, wanted, 2 if value == values[0] else 1
+            ):
+                continue
+            is_held = yield from self._holds(candidate, wanted)
+            tried.append(candidate)
+            fruitless = 0 if is_held else fruitless + 1
+            if is_held:
+                self.best = candidate
+        if self.best != begun:
+            yield from self._climb(self.best, self.best_rate, _COARSE)
 
     def _with(self, axis: str, value: int) -> Numbers | None:
         changed = replace(self.best, **{axis: value})
@@ -192,7 +224,7 @@ class TuningSearch:
         for axis in AXES:
             while (value := self._neighbour(axis, -1)) is not None:
                 candidate = self._with(axis, value)
-                if candidate is None or self._failed.get(candidate, math.inf) <= enough:
+                if candidate is None or self._is_lost(candidate, enough):
                     break
                 before = self.best
                 is_taken = yield from self._holds(candidate, enough)
@@ -227,7 +259,7 @@ class TuningSearch:
     def _try(self, candidate: Numbers, axis: str) -> Generator[Probe, float, None]:
         """Take other numbers if they hold a rate that is higher by what makes them worth it."""
         wanted = max(self.best_rate * (1 + GAIN), self._lowest)
-        if candidate == self.best or self._failed.get(candidate, math.inf) <= wanted:
+        if candidate == self.best or self._is_lost(candidate, wanted):
             return
         before = self.best
         rate = 0.0
@@ -239,7 +271,7 @@ class TuningSearch:
         self.steps.append(TuningStep(axis, before, candidate, wanted, rate, is_taken=rate > 0))
 
     def _climb(
-        self, numbers: Numbers, start: float, precision: float
+        self, numbers: Numbers, start: float, precision: float, tries: int = 1
     ) -> Generator[Probe, float, None]:
         """Find the highest rate of some numbers; what is known of them already is not measured again."""
         search = RateSearch(
@@ -247,6 +279,7 @@ class TuningSearch:
             growth=_GROWTH,
             precision=precision,
             lowest=self._lowest,
+            tries=tries,
         )
         if numbers in self._held:
             search.observe(self._held[numbers], held=True)
@@ -259,9 +292,17 @@ class TuningSearch:
         held = bool((yield from self._ask(Probe(numbers, rate))))
         if held:
             self._held[numbers] = max(rate, self._held.get(numbers, 0.0))
+            if self._failed.get(numbers, math.inf) <= rate:
+                # That was bad luck.
+                del self._failed[numbers]
         else:
             self._failed[numbers] = min(rate, self._failed.get(numbers, math.inf))
+            self._failures[numbers] += 1
         return held
+
+    def _is_lost(self, numbers: Numbers, rate: float, times: int = 1) -> bool:
+        """Return whether some numbers are known not to hold a rate, having failed so often."""
+        return self._failed.get(numbers, math.inf) <= rate and self._failures[numbers] >= times
 
     def _ask(self, probe: Probe) -> Generator[Probe, float, float]:
         self.probes_count += 1

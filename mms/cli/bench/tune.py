@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mms.cli.bench.target import Body
     from mms.client import AsyncClient
     from mms.load_test import LatencyGoal, LoadPlan, LoadRequest
-    from mms.load_test.tuning import Numbers, Space, TuningSearch
+    from mms.load_test.tuning import Numbers, Probe, Space, TuningSearch, TuningStep
 
 _CONFIG: Final = "model-config.yaml"
 _MOST_WORKERS: Final = 256
@@ -242,12 +242,17 @@ class _Tuning:
         return outcome
 
     async def _search(self, copy: Any, plan: LoadPlan, outcome: _Outcome) -> None:
+        with contextlib.closing(outcome.search.probes()) as probes:
+            await self._follow(probes, copy, plan, outcome)
+
+    async def _follow(
+        self, probes: Generator[Probe, float, None], copy: Any, plan: LoadPlan, outcome: _Outcome
+    ) -> None:
+        """Run the loads that a search asks for."""
         from mms.cli.bench.target import check_first
         from mms.cli.bench.tuned_copy import CannotRun, Stopped
         from mms.client import ClientError
 
-        search = outcome.search
-        probes = search.probes()
         probe = next(probes)
         is_first = True
         while True:
@@ -335,8 +340,8 @@ def _print(name: str, goal: LatencyGoal, outcome: _Outcome, written: str) -> Non
             step.numbers.threads,
             step.numbers.batch_size,
             step.numbers.delay_ms,
-            number(step.rate) if step.rate else f"less than {number(step.wanted)}",
-            "taken" if step.rate else "",
+            _rate_text(step),
+            "taken" if step.rate and step.is_taken else "",
         )
         for step in search.steps
     ]
@@ -356,6 +361,14 @@ def _print(name: str, goal: LatencyGoal, outcome: _Outcome, written: str) -> Non
         f"  mms models scale {quoted} {best.workers} --batch-size {best.batch_size} "
         f"--max-batch-delay {best.delay_ms} --threads-per-worker {best.threads}"
     )
+
+
+def _rate_text(step: TuningStep) -> str:
+    from mms.load_test.reports.text import number
+
+    if not step.rate:
+        return f"less than {number(step.wanted)}"
+    return number(step.rate) if step.is_taken else f"{number(step.rate)} or more"
 
 
 def _print_json(name: str, goal: LatencyGoal, outcome: _Outcome) -> None:
