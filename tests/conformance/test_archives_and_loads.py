@@ -56,8 +56,8 @@ def test_a_folder_that_is_alone_in_a_folder_is_the_model(main_server: Server) ->
         "alone/service.py": HANDLE,
         "alone/MAR-INF/MANIFEST.json": json.dumps(manifest("alone")),
     }
-    _write_folder(main_server.store / "nested", files)
-    assert main_server.register("nested").status == 200
+    _write_folder(main_server.store / "around", files)
+    assert main_server.register("around").status == 200
     main_server.unregister("alone")
 
 
