@@ -59,7 +59,8 @@ class FlushTimer:
 
     def _flush(self) -> None:
         now = time.monotonic()
-        if now - self._handed_over_at + self._delay_s < self._recorder.logs.pause_s:
+        logs = self._recorder.logs
+        if now - self._handed_over_at + self._delay_s < logs.pause_s and not logs.is_behind:
             self._recorder.digest()
         else:
             self._handed_over_at = now

@@ -89,3 +89,30 @@ async def test_a_busy_server_digests_often_and_hands_lines_over_seldom(
         assert 0 < recorder.flushes <= recorder.digests / 2
     finally:
         timer.stop()
+
+
+async def test_lines_that_could_not_all_be_handed_over_are_tried_again_at_each_turn(
+    written: WrittenLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Behind(Recorder):
+        flushes = 0
+        digests = 0
+        done = asyncio.Event()
+
+        def digest(self) -> None:
+            self.digests += 1
+
+        def flush(self) -> None:
+            self.flushes += 1
+            if self.flushes == 10:
+                self.done.set()
+
+    recorder = Behind(written.configure().logs)
+    monkeypatch.setattr(type(recorder.logs), "is_behind", True)
+    timer = FlushTimer(recorder)
+    timer.start()
+    try:
+        await asyncio.wait_for(recorder.done.wait(), 20)
+        assert recorder.digests == 0, "what waits is put off"
+    finally:
+        timer.stop()
