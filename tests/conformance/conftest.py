@@ -2,7 +2,8 @@
 
 `--lane edge|on|off|both` chooses the HTTP path that tests of inference routes run over: by default both for the tests
 that are marked `edge`, whose rules each path keeps by code of its own, and the lane alone for the rest.
-`--fork-server off` has the workers of all servers started one by one, which no handler can tell. With
+`--fork-server off` has the workers of all servers started one by one, and `--ray HOST:PORT` has nodes of a cluster run
+them, which no handler can tell. With
 CONFORMANCE_SERVER (and CONFORMANCE_ARCHIVER) set to the commands of AWS Multi Model Server, the
 suite checks itself against the original, without the tests marked `better_than_mms`.
 """
@@ -43,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("on", "off"),
         default="on",
         help="conformance suite: the setting `fork_server` of all servers",
+    )
+    parser.addoption(
+        "--ray",
+        metavar="HOST:PORT",
+        default="",
+        help="conformance suite: the Ray cluster that runs the workers of all servers, which dial in by TLS",
     )
 
 
@@ -94,6 +101,8 @@ def servers(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     directory = Path(tempfile.mkdtemp(prefix="mmsc-"))
     if request.config.getoption("--fork-server", default="on") == "off":
         SETTINGS_OF_RUN["fork_server"] = "off"
+    if address := request.config.getoption("--ray", default=""):
+        SETTINGS_OF_RUN.update(launcher="ray", ray_address=address, worker_address="127.0.0.1:0")
     pool = ServerPool(directory)
     # A run that is ended from outside must not leave servers behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

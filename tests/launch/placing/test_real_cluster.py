@@ -1,0 +1,157 @@
+"""The same on real nodes of Ray, on loopback addresses of this machine, with `--full` alone: a cluster takes 10 s."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from support.server import Server
+from support.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+_SLEEPS = """
+import time
+
+def handle(data, context):
+    time.sleep(0.02 * (data is not None))
+    return ["x"] * len(data or [])
+"""
+_MANIFEST = {
+    "model": {"modelName": "m", "handler": "service:handle"},
+    "runtime": "python",
+    "engine": {"engineName": "MXNet"},
+}
+#: Of predictions and management.
+_CONFORMANCE = (
+    *("test_results", "test_request_data", "test_registering", "test_unregistering"),
+    *("test_scaling", "test_describing_and_listing"),
+)
+#: Of a machine's own, which is refused with Ray.
+_OF_ONE_MACHINE = "not gpus_are_named_by_number"
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    if not request.config.getoption("--full"):
+        pytest.skip("--full alone starts a cluster of Ray, which takes 10 seconds and 1 GB")
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip('Ray is not installed: pip install "marserve[ray]"')
+    command = [sys.executable, str(Path(__file__).with_name("cluster.py")), "3"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        # Ray says things of its own before.
+        line = next(line for line in process.stdout if line.startswith(b'{"address"'))
+        yield json.loads(line)
+        process.stdin.close()
+        process.wait(30)
+    finally:
+        process.stdout.close()
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def server(cluster: dict[str, Any], tmp_path: Path) -> Iterator[Server]:
+    settings = {
+        "launcher": "ray",
+        "ray_address": cluster["address"],
+        "ray_strategy": "spread",
+        "worker_address": "127.0.0.1:0",
+    }
+    server = Server(tmp_path / "server", settings).start()
+    folder = server.store / "sleeps"
+    (folder / "MAR-INF").mkdir(parents=True)
+    (folder / "service.py").write_text(_SLEEPS)
+    (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(_MANIFEST))
+    try:
+        yield server
+        server.stop()
+    finally:
+        server.kill()
+
+
+def nodes_of(server: Server) -> Counter[str]:
+    workers = server.management.get("/models/m").json()["workers"]
+    return Counter(w["node"] for w in workers if w["state"] in ("READY", "BUSY"))
+
+
+@pytest.mark.timeout(900)
+def test_clients_cannot_tell_workers_on_nodes_from_those_beside_the_server(
+    cluster: dict[str, Any],
+) -> None:
+    files = [f"tests/conformance/{name}.py" for name in _CONFORMANCE]
+    options = ["-q", "-p", "no:cacheprovider", "--lane", "on", "--ray", cluster["address"]]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *files, *options, "-k", _OF_ONE_MACHINE],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout[-5000:]
+
+
+def test_the_death_of_a_node_under_load_is_no_client_s_error(
+    cluster: dict[str, Any], server: Server
+) -> None:
+    """200 requests a second for 20 ms each; two of three nodes stay, with three workers each."""
+    reply = server.management.post(
+        "/models?url=sleeps&model_name=m&initial_workers=9&synchronous=true&request_timeout=5"
+    )
+    assert reply.status == 200, reply.body
+    eventually("each node has workers", lambda: len(nodes_of(server)) == 3)
+    statuses: Counter[int] = Counter()
+    began_at = time.monotonic()
+
+    def ask(turn: int) -> None:
+        # Ten clients, each 20 times a second.
+        for number in range(200):
+            due = began_at + (number + turn / 10) / 20
+            time.sleep(max(due - time.monotonic(), 0))
+            statuses[server.inference.post("/predictions/m", b"x").status] += 1
+
+    clients = [threading.Thread(target=ask, args=(turn,)) for turn in range(10)]
+    for client in clients:
+        client.start()
+    eventually("the load runs", lambda: statuses[200] > 400)
+    for pid in cluster["pids"].pop():
+        node = psutil.Process(pid)
+        for process in (node, *node.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    for client in clients:
+        client.join(60)
+    assert statuses == {200: 2000}
+    eventually("all workers are there again", lambda: nodes_of(server).total() == 9, 60)
+    assert len(nodes_of(server)) == 2
+
+
+def test_hosts_end_with_the_server(server: Server) -> None:
+    reply = server.management.post(
+        "/models?url=sleeps&model_name=m&initial_workers=2&synchronous=true"
+    )
+    assert reply.status == 200, reply.body
+    hosts = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "ray::WorkerHost.run" in " ".join(process.info["cmdline"] or ())
+    ]
+    workers = [child for host in hosts for child in host.children(recursive=True)]
+    assert len(workers) >= len(hosts) >= 2
+    server.signal_main(9)
+    gone, left = psutil.wait_procs([*hosts, *workers], timeout=5)
+    assert left == []
