@@ -122,11 +122,7 @@ def main(
     started_at = datetime.datetime.now(datetime.timezone.utc)
     records = Records(RUNS / (run_name or started_at.strftime("%Y-%m-%d-%H%M%S")))
     if not report_only:
-        idle = max(
-            (cell.load.idle_connections + cell.load.connections for cell in chosen_cells), default=0
-        )
-        complaint = missing_generator() or missing_descriptors(idle)
-        if complaint is not None:
+        if (complaint := missing_generator()) is not None:
             raise click.ClickException(complaint)
         try:
             with sole_run(BENCH):
@@ -179,6 +175,7 @@ def _run(
             real_models.build()
     running = _install(peers, records, console, has_real_models)
     if not install_only:
+        cells = _possible(cells, records, console)
         _measure(running, cells, records, timing, round_count, console)
 
 
@@ -246,6 +243,26 @@ def _install(
             f"{peer.title} {peer.version()} is installed ({time.monotonic() - started_at_s:.0f} s)"
         )
     return running
+
+
+def _possible(cells: list[Cell], records: Records, console: Console) -> list[Cell]:
+    """Return those that this machine's limits allow; the reason of every other goes into the records.
+
+    Raises click.ClickException where none is left.
+    """
+    possible, reason = [], None
+    for cell in cells:
+        lacking = missing_descriptors(cell.load.idle_connections + cell.load.connections)
+        if lacking is None:
+            records.forget("refused", cell.name)
+            possible.append(cell)
+            continue
+        reason = f"{cell.name} is left out: {lacking}"
+        console.print(reason, style="yellow", markup=False)
+        records.note("refused", cell.name, lacking)
+    if not possible and reason is not None:
+        raise click.ClickException(f"no cell can be measured here; {reason}")
+    return possible
 
 
 def _measure(

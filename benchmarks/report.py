@@ -157,6 +157,10 @@ def _absentees(records: Records, peers: Mapping[str, Peer]) -> str:
         f"- {title_of(name, peers)} could not run: {reason}"
         for name, reason in records.header.get("absent", {}).items()
     ]
+    refused = records.header.get("refused", {})
+    lines += [
+        f"- {cell.title}: {refused[cell.name]}" for cell in all_cells() if cell.name in refused
+    ]
     for cell in all_cells():
         if not _is_shown(cell, records):
             continue
