@@ -19,8 +19,11 @@ from mms.cli.mms import main
 pytestmark = pytest.mark.better_than_mms
 
 _SOURCE = "def handle(data, context):\n    return ['ok'] * len(data or [1])\n"
+#: It takes few requests to load it.
 _BROKEN_IF_LARGE = """
+import time
 def handle(data, context):
+    time.sleep(0.004)
     if context.system_properties["batch_size"] > 1:
         raise MemoryError("no room for a batch")
     return ["ok"] * len(data or [1])
