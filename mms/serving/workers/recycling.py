@@ -69,14 +69,23 @@ class RecycledRunner(WorkerRunner):
         super()._note(outcome)
         if outcome.is_success:
             self._answered = 0
-            self._loaded_bytes = resident_bytes(self.worker.pid)
+            self._loaded_bytes = self._held_bytes()
+
+    def _held_bytes(self) -> int:
+        """Return its resident set, by its node's word where it runs on another machine."""
+        link = self.worker.link
+        if link is not None and link.node and not link.pid:
+            return int(link.memory_bytes)
+        return resident_bytes(self.worker.pid)
 
     def check_memory(self) -> None:
         worker = self.worker
         limit = self._limits.memory_bytes
         if worker.state is not WorkerState.READY:
             return
-        held = resident_bytes(worker.pid)
+        held = self._held_bytes()
+        # A node says a moment after the load what a worker there holds.
+        self._loaded_bytes = self._loaded_bytes or held
         if held <= limit:
             return
         if self._loaded_bytes > limit:
