@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -29,6 +30,21 @@ async def test_a_body_has_room_for_what_has_come_and_not_for_what_is_announced(b
     writer.write(HEAD + b"x" * sent)
     connection = await connection_with(bench, sent)
     assert len(connection._body) <= min(LENGTH, 2 * sent + GROWTH_BYTES)
+    writer.transport.abort()
+
+
+async def test_a_body_that_came_slowly_is_not_kept_once_it_is_answered(bench):
+    reader, writer = await bench.connect()
+    writer.write(HEAD + b"x")
+    connection = await connection_with(bench, 1)
+    connection.check_time(time.monotonic())
+    request = connection._body_request
+    writer.write(b"x" * (LENGTH - 1))
+    await reader.readuntil(b"\r\n\r\n")
+    await until(lambda: not connection._pipeline, "the request is answered")
+    assert request.is_done
+    holders = [type(each).__name__ for each in gc.get_referrers(request) if type(each) is tuple]
+    assert not holders
     writer.transport.abort()
 
 

@@ -19,8 +19,8 @@ class LaneAccount(MemoryAccount):
         super().__init__(limit, on_room)
         #: Of a client that has not taken an answer at once.
         self._pace: Pace | None = None
-        #: Of a client that has not sent a body at once, and the request.
-        self._body_pace: tuple[LaneRequest, Pace] | None = None
+        #: Of a client that has not sent a body at once, and when its request came; that would stay here with its body.
+        self._body_pace: tuple[float, Pace] | None = None
 
     def count(
         self,
@@ -66,8 +66,8 @@ class LaneAccount(MemoryAccount):
         self, now: float, request: LaneRequest, filled_bytes: int, timeout_s: float
     ) -> bool:
         """Return whether the client sends the body of a request too slowly. To be asked at intervals."""
-        if self._body_pace is None or self._body_pace[0] is not request:
-            self._body_pace = (request, Pace())
+        if self._body_pace is None or self._body_pace[0] != request.received_at:
+            self._body_pace = (request.received_at, Pace())
         return self._body_pace[1].is_too_slow(now, filled_bytes, self.spare_s(timeout_s))
 
     def restart_body(self) -> None:
