@@ -1,4 +1,7 @@
-"""`--full`, and how hypothesis judges all tests of properties: by what they find, not by the time of an example."""
+"""`--full`, and how hypothesis judges all tests of properties: by what they find, not by the time of an example.
+
+Each has 25 examples, and 100 with `--full`. They are other ones in each run.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ from hypothesis import HealthCheck, settings
 from support.scheduling import LongestFirst, put_long_first
 
 # An example has 200 ms by default, and making examples a second or so: a loaded machine breaks either.
-settings.register_profile(
-    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("any-machine")
+for profile, examples in {"short": 25, "full": 100}.items():
+    settings.register_profile(
+        profile,
+        deadline=None,
+        max_examples=examples,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 
 # No test asks a server that authorities vouch for, and reading all of those takes each process a quarter of a second.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
@@ -22,6 +28,10 @@ os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 # Collecting 10,000 tests makes millions of objects that stay until the end. None is searched for garbage, neither while
 # they are made nor by each collection of a test.
 gc.disable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("full" if config.getoption("--full") else "short")
 
 
 def pytest_collection_finish() -> None:
