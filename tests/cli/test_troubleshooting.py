@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from support.sources import nodes
 
 from mms.cli.troubleshooting import PARTS, Commands, see
 
@@ -22,7 +23,7 @@ def texts() -> str:
     """All texts of the sources; what they leave open is a brace."""
     found = []
     for file in (ROOT / "mms").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in nodes(file):
             if isinstance(node, ast.JoinedStr):
                 pieces = (p.value if isinstance(p, ast.Constant) else "{}" for p in node.values)
                 found.append("".join(map(str, pieces)))

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.sources import parsed
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Where aiohttp keeps its protocols and parsers.
 PRIVATE_MODULES = (
@@ -25,7 +27,7 @@ def files_with_aiohttp() -> Iterator[tuple[str, ast.Module]]:
     for file in sorted((ROOT / "mms").rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         if "import aiohttp" in text or "from aiohttp" in text:
-            yield str(file.relative_to(ROOT)), ast.parse(text)
+            yield str(file.relative_to(ROOT)), parsed(file)
 
 
 def private_uses(tree: ast.Module) -> Iterator[int]:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 import pytest
+from support.sources import parsed
 
 ROOT = Path(__file__).parents[2]
 #: Which argument of these is called by the loop.
@@ -93,7 +94,7 @@ def _modules() -> Iterator[tuple[str, ast.Module, bool]]:
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith(_ELSEWHERE):
             text = path.read_text()
-            yield name, ast.parse(text), any(word in text for word in (*_GIVEN, "Protocol"))
+            yield name, parsed(path), any(word in text for word in (*_GIVEN, "Protocol"))
 
 
 def _load(name: str) -> ModuleType:

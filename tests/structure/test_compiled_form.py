@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.sources import nodes
 
 from mms import version
 from mms.cli.mms import main
@@ -34,9 +35,7 @@ def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
 
 
 def _classes(path: Path) -> list[ast.ClassDef]:
-    return [
-        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)
-    ]
+    return [node for node in nodes(path) if isinstance(node, ast.ClassDef)]
 
 
 def _module(path: str) -> str:
@@ -56,10 +55,9 @@ def test_a_class_of_a_compiled_module_has_subclasses_in_compiled_modules_alone(
         relative = str(path.relative_to(ROOT))
         if relative in compiled:
             continue
-        tree = ast.parse(path.read_text())
         imported = {
             alias.asname or alias.name
-            for node in ast.walk(tree)
+            for node in nodes(path)
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mms.")
             for alias in node.names
             if alias.name in names and _is_of(node.module or "", alias.name, own)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support.sources import nodes
 
 from mms.interfaces import INTERFACES
 
@@ -358,8 +359,7 @@ def imports_of(module: str) -> tuple[Import, ...]:
 def _read_imports(module: str) -> Iterator[Import]:
     file = FILES[module]
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield Import(name.name, node.lineno)

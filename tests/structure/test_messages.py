@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.sources import nodes
 
 from mms.text.brief import brief
 
@@ -24,14 +25,14 @@ _APART = (
 )
 
 
-def shown_whole(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def shown_whole(file: Path) -> Iterator[tuple[int, str]]:
     """(line, expression) of each value that an f-string shows by `!r`, outside of `__repr__` and `__str__`."""
     own = [
         (node.lineno, node.end_lineno or 0)
-        for node in ast.walk(tree)
+        for node in nodes(file)
         if isinstance(node, ast.FunctionDef) and node.name in ("__repr__", "__str__")
     ]
-    for node in ast.walk(tree):
+    for node in nodes(file):
         if not isinstance(node, ast.FormattedValue) or node.conversion != ord("r"):
             continue
         if not any(first <= node.lineno <= last for first, last in own):
@@ -44,7 +45,7 @@ def test_no_message_shows_a_value_without_cutting_it() -> None:
     for file in files:
         if str(file.relative_to(ROOT)).startswith(_APART):
             continue
-        for line, shown in shown_whole(ast.parse(file.read_text(encoding="utf-8"))):
+        for line, shown in shown_whole(file):
             if not shown.startswith(("self", "_")) and shown not in _OWN:
                 wrong.append(f"{file.relative_to(ROOT)}:{line}: {shown}")
     assert wrong == []

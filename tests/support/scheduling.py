@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,15 +25,23 @@ LONG_FIRST = (
 class LongestFirst(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """Files in the order of their collection, each as a whole as its tests share servers; pages one by one.
 
+    Those that parse the project's sources are as one file, for one process to parse each source once.
     Pages that start `mms microservice` stay together, as its management has a port that is always the same.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         if not nodeid.startswith("tests/pages/"):
-            return str(super()._split_scope(nodeid))
+            file = str(super()._split_scope(nodeid))
+            return "files that parse the sources" if parses_sources(file) else file
         page = _TESTS.parent / nodeid.partition("[")[2].rstrip("]")
         starts_microservice = page.is_file() and "mms microservice" in page.read_text("utf-8")
         return "pages with mms microservice" if starts_microservice else nodeid
+
+
+@cache
+def parses_sources(file: str) -> bool:
+    path = _TESTS.parent / file
+    return path.is_file() and "from support.sources import" in path.read_text("utf-8")
 
 
 def put_long_first(items: list[pytest.Item]) -> None:
