@@ -359,6 +359,17 @@ async def test_the_log_has_each_of_the_requests_that_a_connection_brings_in_turn
     assert asked == [*paths, *paths[:2]]
 
 
+async def test_a_connection_keeps_no_long_line_of_the_log(bench):
+    reader, writer = await bench.connect()
+    for size in (10, 2000, 10):
+        writer.write(post(b"x", path=f"/predictions/m?{'q' * size}"))
+        await read_answers(reader, 1)
+        (connection,) = bench.lane.connections
+        assert len(connection._line) < 600
+    assert [len(line) > 2000 for _, line, *_ in bench.records] == [False, True, False]
+    writer.close()
+
+
 async def test_at_the_end_idle_connections_close_and_busy_ones_are_answered_first(bench):
     bench.host.on_submit = None
     idle_reader, idle_writer = await bench.connect()

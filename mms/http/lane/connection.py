@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _MAX_PIPELINED = 32
 #: Bodies below this are joined with their head for one buffer; a larger one is not copied.
 _JOIN_BYTES = 64 * 1024
+#: Lines of the log that a connection keeps for its next request: clients choose how long they are.
+_KEPT_CHARS = 512
 #: What is missing of a body from here on is read straight to its place, past the loop's own buffers.
 _DIRECT_BYTES = 64 * 1024
 
@@ -364,8 +366,9 @@ class LaneProtocol(LaneLifetime):
 
     def _new_line(self, head: LaneHead) -> str:
         """Return what the access log has of a request, and keep it: the next one is the same, mostly."""
-        self._line_head = head
-        self._line = line = request_line(self._remote, head.method, head.uri, head.protocol)
+        line = request_line(self._remote, head.method, head.uri, head.protocol)
+        if len(line) <= _KEPT_CHARS:
+            self._line_head, self._line = head, line
         return line
 
     def _record(self, request: LaneRequest, status: int, problem: str = "") -> None:
