@@ -214,7 +214,8 @@ class RayLauncher:
             model_dir=load.model_dir,
             packages=load.packages,
             decode_input_request=load.decode_input_request,
-            variables=travelling(spec.environment),
+            # What the model asks for in so many words is stronger than what the server has.
+            variables=travelling(spec.environment) | dict(spec.runtime_env.get("env_vars", {})),
             allowed_variables=_pattern(spec.allowed_variables),
             hidden_variables=_pattern(spec.hidden_variables),
             local_socket=str(self._local.socket.path) if self._is_local_dialled else "",

@@ -68,7 +68,8 @@ async def test_workers_come_by_tls_share_the_model_s_folder_and_leave_nothing(
 ) -> None:
     launcher = make(RayOptions(address="auto", listen=("127.0.0.1", 0)))
     listeners = [Listener(), Listener()]
-    spec = spec_of(tmp_path, resources={"num_gpus": 1})
+    environment = {"env_vars": {"TOKEN": "t2"}}
+    spec = spec_of(tmp_path, resources={"num_gpus": 1}, runtime_env=environment)
     links = await asyncio.gather(*(loaded(launcher, spec, each) for each in listeners))
     root = tmp_path / f"mms-node-{os.getuid()}"
     (folder,) = {name.partition(".")[0] for name in os.listdir(root) if name.endswith(".lock")}
@@ -78,7 +79,7 @@ async def test_workers_come_by_tls_share_the_model_s_folder_and_leave_nothing(
         assert link.pid == 0
         assert link._load.gpu_id == 0
         of_node = root / folder / "content" / "model"
-        assert f"stdout: loaded by t1 {of_node}" in listener.output
+        assert f"stdout: loaded by t2 {of_node}" in listener.output
         assert listener.waiting[-1] == ""
     links[0].kill("seen")
     links[1].drain()
