@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Literal
 
-from benchmarks.deployment import Deployment, Load, Work, WorkKind
+from benchmarks.deployment import STREAM_PART, STREAM_PARTS, Deployment, Load, Work, WorkKind
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -256,6 +256,14 @@ def _open_inference() -> list[Cell]:
     return cells
 
 
+def _streams() -> list[Cell]:
+    """Return streams of small parts, as many at a time as a batch holds; a request is a whole stream."""
+    title = f"64 streams at a time of {STREAM_PARTS} parts of {len(STREAM_PART)} bytes; requests are streams"
+    deployment = Deployment(work=Work("stream"), batch_size=64)
+    peers = ("ours", "torchserve", "litserve")
+    return [Cell("stream-64", "streams", title, deployment, Load(64, least_s=4), peers)]
+
+
 def _many_models() -> list[Cell]:
     few = Deployment(registered_models=10, used_models=10)
     many = Deployment(registered_models=1000, used_models=10)
@@ -365,6 +373,7 @@ def all_cells() -> list[Cell]:
         *_mlrun(),
         *_votes(),
         *_open_inference(),
+        *_streams(),
         *_many_models(),
         *_on_demand(),
         *_lives()[2:],

@@ -20,6 +20,7 @@ WorkKind = Literal[
     "tensor-json",
     "tensor-binary",
     "tensor-grpc",
+    "stream",
     "forest",
     "vision",
     "encoder",
@@ -31,6 +32,9 @@ QUEUE_CAPACITY = 4096
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
 REQUEST_TIMEOUT_S = 60
 MODEL_NAME = "bench"
+#: What `stream` answers each request with, and how many of them one after the other.
+STREAM_PART = "fifteen letters\n"
+STREAM_PARTS = 32
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from typing import Any
 Work = Callable[[list[Any]], list[Any]]
 #: They take bodies of octets, and give texts.
 REAL_MODELS = ("forest", "vision", "encoder", "photo")
+#: What `stream` answers each request with, and how many of them one after the other.
+STREAM_PART = os.environ["BENCH_STREAM_PART"]
+STREAM_PARTS = int(os.environ["BENCH_STREAM_PARTS"])
 
 
 def load_work() -> Work:
@@ -21,7 +24,8 @@ def load_work() -> Work:
     """
     kind = os.environ["BENCH_WORK"]
     duration_s = int(os.environ["BENCH_WORK_MS"]) / 1000
-    if kind == "noop":
+    if kind in ("noop", "stream"):
+        # How a stream's parts are sent is the servers' own: their files have it.
         return _answer_at_once
     if kind == "sleep":
         return lambda inputs: _sleep(inputs, duration_s)
@@ -36,7 +40,7 @@ def load_work() -> Work:
 
         return load_real_model(kind)
     raise ValueError(
-        f"BENCH_WORK is {kind!r}, expected noop, sleep, busy, digits, classifier or a real model"
+        f"BENCH_WORK is {kind!r}, expected noop, stream, sleep, busy, digits, classifier or a real model"
     )
 
 

@@ -9,6 +9,7 @@ from benchmarks.deployment import Answer, Deployment, PeerRequest
 from benchmarks.http_client import is_answered
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
+    STREAM,
     Peer,
     base64_request,
     copy_models,
@@ -53,4 +54,6 @@ class LitServe(Peer):
             return real_models.is_right(deployment.work.kind, answer)
         if deployment.work.kind == "digits":
             return bool(json.loads(answer.body) == {"digit": DIGITS_ANSWER})
+        if deployment.work.kind == "stream":
+            return answer.body == STREAM
         return answer.body == b'"OK"'

@@ -22,6 +22,7 @@ from benchmarks.http_client import HOST, ask, is_answered, wait_until
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
     OCTETS,
+    STREAM,
     Peer,
     digits_request,
     octets_request,
@@ -119,6 +120,8 @@ class MarServer(Peer):
             return bool(json.loads(answer.body) == {"digit": DIGITS_ANSWER})
         if deployment.work.kind == "classifier":
             return bool(json.loads(answer.body)["digit"] == DIGITS_ANSWER)
+        if deployment.work.kind == "stream":
+            return answer.body == STREAM
         return answer.body == b"OK"
 
     def load_model(self, name: str, site: Site) -> None:

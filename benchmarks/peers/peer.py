@@ -13,7 +13,14 @@ from typing import ClassVar
 import psutil
 
 from benchmarks import real_models
-from benchmarks.deployment import Answer, Deployment, Load, PeerRequest
+from benchmarks.deployment import (
+    STREAM_PART,
+    STREAM_PARTS,
+    Answer,
+    Deployment,
+    Load,
+    PeerRequest,
+)
 from benchmarks.places import DIGITS_EXAMPLE, MODELS
 from benchmarks.server import Launch, Site
 from benchmarks.venvs import Venv
@@ -35,6 +42,8 @@ DIGITS_IMAGE = [
     *(0, 0, 0, 2, 16, 4, 0, 0),
 ]
 DIGITS_ANSWER = 4
+#: A whole answer of `stream`.
+STREAM = (STREAM_PART * STREAM_PARTS).encode()
 
 
 class Peer(ABC):
@@ -173,6 +182,8 @@ def work_environment(deployment: Deployment, venv: Venv, site: Site) -> dict[str
         "PATH": path,
         "BENCH_WORK": deployment.work.kind,
         "BENCH_WORK_MS": str(deployment.work.duration_ms),
+        "BENCH_STREAM_PART": STREAM_PART,
+        "BENCH_STREAM_PARTS": str(STREAM_PARTS),
         "BENCH_WORKERS": str(deployment.workers),
         "BENCH_BATCH_SIZE": str(deployment.batch_size),
         "BENCH_BATCH_DELAY_MS": str(deployment.batch_delay_ms),

@@ -11,12 +11,13 @@ from click.testing import CliRunner
 from benchmarks.archives import build_archive
 from benchmarks.cells import all_cells
 from benchmarks.cli import main
-from benchmarks.deployment import Answer, Deployment, Load, Work
+from benchmarks.deployment import STREAM_PART, Answer, Deployment, Load, Work
 from benchmarks.mlrun_requests import ensemble_spec
 from benchmarks.peers import Peer, all_peers
 from benchmarks.peers.before import Before
 from benchmarks.peers.compiled import Compiled
 from benchmarks.peers.ours import Ours, project_dependencies
+from benchmarks.peers.peer import STREAM
 from benchmarks.venvs import Venv
 
 PEERS = list(all_peers().values())
@@ -73,6 +74,15 @@ def test_an_ensemble_and_its_slowest_model_are_asked_of_one_server() -> None:
     routes = json.loads(ensemble_spec(10, "code"))["graph"]["routes"]
     slept = [route["class_args"]["sleep_s"] for route in routes.values()]
     assert slept == [0.0025, 0.005, 0.01]
+
+
+def test_a_stream_is_right_when_all_its_parts_have_come() -> None:
+    deployment = Deployment(work=Work("stream"), batch_size=64)
+    (cell,) = (cell for cell in all_cells() if cell.deployment == deployment)
+    for name in cell.peers:
+        peer = all_peers()[name]
+        assert peer.is_right(deployment, Answer(200, STREAM))
+        assert not peer.is_right(deployment, Answer(200, STREAM[: -len(STREAM_PART)]))
 
 
 def test_servers_without_batching_or_registration_say_so() -> None:
