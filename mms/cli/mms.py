@@ -23,6 +23,7 @@ from mms.cli.predict import predict
 from mms.cli.serve.command import serve
 from mms.cli.troubleshooting import Commands
 from mms.cli.watch.logs import logs
+from mms.cli.watch.profile import profile
 from mms.cli.watch.top import top
 from mms.interfaces import INTERFACES, Command, part
 from mms.text.brief import brief
@@ -175,6 +176,7 @@ main.add_command(logs)
 main.add_command(models)
 main.add_command(new)
 main.add_command(predict)
+main.add_command(profile)
 main.add_command(serve)
 main.add_command(top)
 main.add_command(tune)
