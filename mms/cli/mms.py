@@ -24,6 +24,7 @@ from mms.cli.serve.command import serve
 from mms.cli.troubleshooting import Commands
 from mms.cli.watch.logs import logs
 from mms.cli.watch.profile import profile
+from mms.cli.watch.sample import sample
 from mms.cli.watch.top import top
 from mms.interfaces import INTERFACES, Command, part
 from mms.text.brief import brief
@@ -177,6 +178,7 @@ main.add_command(models)
 main.add_command(new)
 main.add_command(predict)
 main.add_command(profile)
+main.add_command(sample)
 main.add_command(serve)
 main.add_command(top)
 main.add_command(tune)

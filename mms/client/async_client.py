@@ -349,16 +349,25 @@ class AsyncModels:
         """Return the newest lines of a model, or of all models."""
         return await self._client.run(steps_of_models.logs(name, lines, self._client._rules()))
 
-    async def follow_logs(
+    def follow_logs(
         self, name: str | None = None, *, lines: int = 100
     ) -> AsyncGenerator[LogLine, None]:
         """Return the newest lines of a model, or of all, and then each that comes, until the server stops."""
-        call = steps_of_models.following(name, lines)
+        return self._each(steps_of_models.following(name, lines), steps_of_models.log_line)
+
+    def samples(
+        self, name: str, *, count: int = 10, seconds: int = 60
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Return the next requests to a model and their answers, as they come, for so long at most."""
+        call = steps_of_models.sampling(name, count, seconds)
+        return self._each(call, steps_of_models.sample_of)
+
+    async def _each(self, call: Call, read: Callable[[bytes], T | None]) -> AsyncGenerator[T, None]:
         answer = await self._client.run(predictions.predict(call, self._client._rules()))
         reader = LineReader()
         async with aclosing(cast("AsyncGenerator[bytes, None]", answer.pieces)) as pieces:
             async for piece in pieces:
                 for text in reader.feed(piece):
-                    line = steps_of_models.log_line(text)
+                    line = read(text)
                     if line is not None:
                         yield line

@@ -332,12 +332,21 @@ class Models:
         self, name: str | None = None, *, lines: int = 100
     ) -> Generator[LogLine, None, None]:
         """Return the newest lines of a model, or of all, and then each that comes, until the server stops."""
-        call = steps_of_models.following(name, lines)
+        return self._each(steps_of_models.following(name, lines), steps_of_models.log_line)
+
+    def samples(
+        self, name: str, *, count: int = 10, seconds: int = 60
+    ) -> Generator[dict[str, Any], None, None]:
+        """Return the next requests to a model and their answers, as they come, for so long at most."""
+        call = steps_of_models.sampling(name, count, seconds)
+        return self._each(call, steps_of_models.sample_of)
+
+    def _each(self, call: Call, read: Callable[[bytes], T | None]) -> Generator[T, None, None]:
         answer = self._client.run(predictions.predict(call, self._client._rules()))
         reader = LineReader()
         with closing(cast("Generator[bytes, None, None]", answer.pieces)) as pieces:
             for piece in pieces:
                 for text in reader.feed(piece):
-                    line = steps_of_models.log_line(text)
+                    line = read(text)
                     if line is not None:
                         yield line

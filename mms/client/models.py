@@ -228,14 +228,33 @@ def following(name: str | None, lines: int) -> Call:
     )
 
 
+def sampling(name: str, count: int, seconds: int) -> Call:
+    """Return the call whose answer is a line for each sample."""
+    query = urlencode({"count": count, "seconds": seconds})
+    return Call(
+        "GET",
+        f"{path_of('models', name, 'samples')}?{query}",
+        is_management=True,
+        is_streamed=True,
+    )
+
+
+def sample_of(text: bytes) -> dict[str, Any] | None:
+    """Return the sample in a line of the answer; None for an empty one. Raises ServerRefused."""
+    return _members(text, "samples") if text.strip() else None
+
+
 def log_line(text: bytes) -> LogLine | None:
     """Return what a line of the answer says; None for an empty one. Raises ServerRefused."""
-    if not text.strip():
-        return None
+    return LogLine.of(_members(text, "lines")) if text.strip() else None
+
+
+def _members(text: bytes, what: str) -> dict[str, Any]:
+    """Raises ServerRefused for a text that is no object."""
     try:
         members = json.loads(text)
     except ValueError:
-        raise ServerRefused(f"the answer is not of lines: {brief(text)}") from None
+        members = None
     if not isinstance(members, dict):
-        raise ServerRefused(f"the answer is not of lines: {brief(text)}")
-    return LogLine.of(members)
+        raise ServerRefused(f"the answer is not of {what}: {brief(text)}")
+    return members

@@ -20,6 +20,7 @@ from mms.http.apis.management import ManagementApi
 from mms.http.apis.management_operations import METRICS
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.apis.model_logs import ModelLogApi
+from mms.http.apis.model_samples import ModelSampleApi
 from mms.http.apis.openai import OpenAiApi
 from mms.http.apis.plugin_loading import find_endpoints
 from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
@@ -127,6 +128,9 @@ class HttpApis:
         )
         self.live_streams = LiveStreams(_MOST_LIVE_STREAMS, self._may_go_on)
         self.model_logs = ModelLogApi(host, recorder.model_lines, self.live_streams, rule)
+        self.model_samples = ModelSampleApi(
+            host, self.live_streams, rule, is_allowed=settings.sample_requests
+        )
         guard = access.guard if access is not None else None
         self.console = ConsoleApi(host, recorder, asker, self.live_streams, guard)
         self.plugins = Plugins(
@@ -179,7 +183,11 @@ class HttpApis:
         descriptions = [*DescriptionApi(lambda: routes).routes(), *docs_routes()]
         health = self.health.routes()
         inference = self.inference.routes()
-        management = self.model_logs.routes() + self.management.routes()
+        management = [
+            *self.model_logs.routes(),
+            *self.model_samples.routes(),
+            *self.management.routes(),
+        ]
         if has_inference:
             routes += self.plugins.routes(INFERENCE)
             # The paths of the server that this one stands for are its own.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import is_runtime
 from mms import faults
-from mms.core import Registry, Request, WorkerState, recovery
+from mms.core import Registry, Request, recovery
 from mms.errors import (
     BadRequest,
     Conflict,
@@ -35,6 +35,7 @@ from mms.serving.operations import Operations
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration.registrar import Registrar
 from mms.serving.removal import ModelRemoval
+from mms.serving.samples import Redaction, RequestSamples
 from mms.serving.served import ServedModel, pooled_models, with_workers
 from mms.serving.state.registration_store import RegistrationStore
 from mms.serving.state.startup_models import LOADING, NOT_REGISTERED, StartupModels, StartupProblem
@@ -80,6 +81,8 @@ class ModelHost:
         self._dependencies = Dependencies(self.registry)
         self.tracking = Tracking()
         self.operations = Operations()
+        #: Who looks at live requests.
+        self.samples = RequestSamples(Redaction(settings.sample_redact or ()))
         #: Returns what was counted of requests and batches since the start.
         self.measured: Callable[[], Aggregates] = Aggregates
         #: What clients may name outside the model store.
@@ -138,6 +141,8 @@ class ModelHost:
         served = self.registry.get(request.name, request.version)
         if self._registrar.is_closed:
             self._registrar.check_open()
+        if self.samples.is_on:
+            self.samples.watch(request)
         served.submit(request)
 
     def submit_nested(self, request: Request) -> None:
@@ -423,15 +428,7 @@ class ModelHost:
 
     def model_infos(self) -> list[tuple[str, str, str, list[tuple[bool, int]]]]:
         """(name, url, handler, [(worker is running, RSS in bytes)]) of the default versions."""
-        return [
-            (
-                served.name,
-                served.url,
-                served.handler,
-                [(w.state is WorkerState.READY, w.memory_bytes) for w in served.workers],
-            )
-            for served in self.registry.defaults()
-        ]
+        return [served.info() for served in self.registry.defaults()]
 
     def ping(self) -> str:
         """Healthy, Partial Healthy or Unhealthy. With `strict_ping` a worker counts only once it has loaded.

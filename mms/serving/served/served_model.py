@@ -122,6 +122,11 @@ class ServedModel(ABC):
     def kind(self) -> str:
         """What clients are told that it is: a model, or a graph, router or flow that asks others."""
 
+    def info(self) -> tuple[str, str, str, list[tuple[bool, int]]]:
+        """Return name, url, handler, and of each worker whether it serves and its memory in bytes."""
+        workers = [(w.state is WorkerState.READY, w.memory_bytes) for w in self.workers]
+        return self.name, self.url, self.handler, workers
+
     @property
     @abstractmethod
     def is_ready(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mms.settings.option import (
     BOOLEAN,
+    NAMES,
     NUMBER,
     PLUGIN_FOLDER,
     POSITIVE,
@@ -95,6 +96,21 @@ class ServerOptions:
         _TRACES,
         "The `service.name` of the traces.",
         "marserve",
+        is_own=True,
+    )
+    sample_requests: bool = option(
+        BOOLEAN,
+        _LOGS,
+        "Who may manage models may look at live requests and their answers, with `mms sample`.",
+        "true",
+        is_own=True,
+    )
+    sample_redact: tuple[str, ...] | None = option(
+        NAMES,
+        _LOGS,
+        "What is hidden then, besides credentials in headers: headers, parameters, and members of JSON with these "
+        "names.",
+        "password,passwd,secret,token,access_token,refresh_token,api_key,apikey",
         is_own=True,
     )
     trust_request_id: bool = option(
