@@ -35,6 +35,9 @@ _OF_TRACES = ("otlp_protocol", "trace_sample_ratio", "trace_queue_size", "trace_
 _MOST_SPANS = 512
 _INTERVAL_S = 1.0
 _TIMEOUT_S = 10.0
+#: The loggers of the SDK, and what is shown of a line of theirs.
+_SDK = "opentelemetry"
+_MOST_CHARS = 500
 #: How often a collector that does not take spans is in the log, in seconds.
 _WARN_S = 60.0
 
@@ -73,6 +76,22 @@ def make_exporter(url: str, protocol: str) -> SpanExporter:
     return exporter
 
 
+class _LastProblem(logging.Handler):
+    """What the SDK has said last of its own problems, which it says with each message that is not taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()[:_MOST_CHARS]
+
+    def take(self) -> str:
+        """Return it once, as the end of a sentence."""
+        text, self.text = self.text, ""
+        return f": {text}" if text else ""
+
+
 class SpanExport:
     """The queue of finished spans, and the thread that empties it."""
 
@@ -97,6 +116,7 @@ class SpanExport:
         self._thread: threading.Thread | None = None
         self._exporter: SpanExporter | None = None
         self._warned_at = -_WARN_S
+        self._problem = _LastProblem()
         #: Spans that the collector has taken, that it did not take, and that found the queue full.
         self.exported = 0
         self.failed = 0
@@ -142,6 +162,9 @@ class SpanExport:
     def start(self) -> None:
         """Begin to send. Raises ConfigurationError where the extra is not installed."""
         self._exporter = self._make()
+        # A line for each message that is not taken would fill the log.
+        logging.getLogger(_SDK).addHandler(self._problem)
+        logging.getLogger(_SDK).propagate = False
         self._thread = threading.Thread(target=self._run, name="trace-export", daemon=True)
         self._thread.start()
 
@@ -160,6 +183,8 @@ class SpanExport:
             threading.Thread(target=exporter.shutdown, daemon=True).start()
         else:
             exporter.shutdown()
+        logging.getLogger(_SDK).removeHandler(self._problem)
+        logging.getLogger(_SDK).propagate = True
         if self.failed or self.dropped:
             logger.warning(
                 "%d spans of traces did not reach %s.", self.failed + self.dropped, self._where
@@ -198,7 +223,8 @@ class SpanExport:
             result = self._exporter.export(readable_spans(spans, resource))
             is_taken = result is SpanExportResult.SUCCESS
         except Exception as error:
-            is_taken, reason = False, f": {error}"
+            is_taken, reason = False, f": {error}"[:_MOST_CHARS]
+        reason = self._problem.take() or reason
         if is_taken:
             self.exported += len(spans)
             return
@@ -207,7 +233,7 @@ class SpanExport:
         if now - self._warned_at >= _WARN_S:
             self._warned_at = now
             logger.warning(
-                "The collector at %s did not take %d spans of traces%s. They are lost; requests are not held up.",
+                "The collector at %s did not take %d spans of traces, which are lost%s",
                 *(self._where, len(spans), reason),
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent import futures
@@ -85,6 +86,25 @@ def test_spans_that_are_not_taken_are_counted_and_the_next_ones_sent(
     export.add(span(2))
     export.close(10.0)
     assert (export.exported, export.failed, export.dropped) == (1, 1, 0)
+
+
+def test_what_the_sdk_says_of_each_message_is_said_once(
+    collector: _Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: Any) -> Any:
+        logging.getLogger("opentelemetry.exporter").error("refused: 404")
+        return SpanExportResult.FAILURE
+
+    collector.export = refuse  # type: ignore[method-assign]
+    export = export_to(collector)
+    for count in (1, 2):
+        export.add(span())
+        eventually("counted", lambda count=count: export.failed == count)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "The collector at there did not take 1 spans of traces, which are lost: refused: 404"
+    ]
+    export.close(10.0)
 
 
 def test_what_waits_at_the_end_is_sent(collector: _Collector) -> None:
