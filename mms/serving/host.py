@@ -142,7 +142,7 @@ class ModelHost:
         if self._registrar.is_closed:
             self._registrar.check_open()
         if self.samples.is_on:
-            self.samples.watch(request)
+            self.samples.note_request(request)
         served.submit(request)
 
     def submit_nested(self, request: Request) -> None:

@@ -155,7 +155,7 @@ class RequestSamples:
             self.is_on = bool(self._watchers)
 
     @faults.contained("sample")
-    def watch(self, request: Request) -> None:
+    def note_request(self, request: Request) -> None:
         """Note a request for each who looks at its model."""
         for watcher in self._watchers:
             if watcher.model == request.name and watcher.left:

@@ -97,8 +97,8 @@ def test_a_request_and_its_answer_are_a_sample_and_the_client_s_answer_is_the_sa
     with samples.watched("m", 1, lambda: woken.append(1)) as watcher:
         assert samples.is_on
         request = request_of(reply, body=b'{"token": "s3cret", "a": 1}')
-        samples.watch(request)
-        samples.watch(request_of(name="other"))
+        samples.note_request(request)
+        samples.note_request(request_of(name="other"))
         request.answer(200, b"OK", b"Content-Type: text/plain\r\nSet-Cookie: s3cret\r\n", b"hi")
         (sample,) = watcher.samples
     assert not samples.is_on and woken == [1]
@@ -117,7 +117,7 @@ def test_no_more_than_were_asked_for_are_kept() -> None:
     with samples.watched("m", 2, lambda: None) as watcher:
         for _ in range(5):
             request = request_of()
-            samples.watch(request)
+            samples.note_request(request)
             request.fail(ServiceUnavailable("full"))
         assert [found["answer"]["status"] for found in watcher.samples] == [503, 503]
 
@@ -138,8 +138,8 @@ def test_a_reply_takes_parts_only_if_the_client_s_does() -> None:
     samples = RequestSamples(RULES)
     with samples.watched("m", 2, lambda: None) as watcher:
         plain, parts = request_of(_Reply()), request_of(_StreamReply())
-        samples.watch(plain)
-        samples.watch(parts)
+        samples.note_request(plain)
+        samples.note_request(parts)
         reply: Any = parts.reply
         assert not hasattr(plain.reply, "open_stream")
         assert isinstance(reply.open_stream(parts, 200, b"", b"", None), _StreamReply)
@@ -150,6 +150,6 @@ def test_a_sample_that_cannot_be_made_costs_no_answer(caplog: pytest.LogCaptureF
     samples, reply = RequestSamples(RULES), _Reply()
     with samples.watched("m", 1, lambda: 1 / 0):
         request = request_of(reply)
-        samples.watch(request)
+        samples.note_request(request)
         request.answer(200, b"", b"", b"x")
     assert len(reply.calls) == 1

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from mms import faults
 from mms.bodies.json_text import to_json
 from mms.errors import BadRequest, Forbidden, ModelNotFound
 from mms.http.apis.registration_parameters import integer_parameter
 from mms.http.parameters import ParameterRule
 from mms.http.routing import MANAGEMENT_ROLE, Route
 from mms.http.routing.operation import Operation, Parameter, answer, described, errors, object_of
-from mms.http.web.live_stream import LiveStreams
+from mms.http.web.live_stream import LiveStream, LiveStreams
 from mms.http.web.request import state_of
 from mms.serving.samples import MOST_SAMPLES
 
@@ -105,7 +106,7 @@ class ModelSampleApi:
         with self._host.samples.watched(model, count) as watcher:
             async with self._streams.open(request, _NDJSON) as (stream, response):
                 watcher.wake = stream.wake
-                timer = asyncio.get_running_loop().call_later(seconds, stream.end)
+                timer = asyncio.get_running_loop().call_later(seconds, self._end, stream)
                 try:
                     sent = 0
                     while sent < count:
@@ -119,3 +120,7 @@ class ModelSampleApi:
                 finally:
                     timer.cancel()
         return response
+
+    @faults.contained("sample")
+    def _end(self, stream: LiveStream) -> None:
+        stream.end()
