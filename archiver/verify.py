@@ -351,7 +351,7 @@ def _entry_point_findings(tree: ast.Module, source_name: str, function: str) -> 
         return
     service = classes[0]
     methods = {name for node in module_level(service.body) for name in bound_names(node)}
-    if "handle" in methods:
+    if "handle" in methods or {"admit", "step"} <= methods:
         return
     if service.bases:
         text = f"{source_name}: {service.name} has no handle of its own; a base class must have it."

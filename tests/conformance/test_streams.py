@@ -153,6 +153,14 @@ def test_an_async_generator_and_chunks_of_handle_are_streams_too(main_server: Se
     assert _ask(main_server, {"send": 3}).text == "0,1,2,end"
 
 
+def test_a_generator_that_sends_chunks_as_handle_may_fails_alone(main_server: Server) -> None:
+    with main_server.registered("stream") as name:
+        worker = main_server.describe(name)["workers"][0]["pid"]
+        reply = main_server.inference.post_json(f"/predictions/{name}", {"send late": "x"})
+        assert reply.status == 503
+        assert main_server.describe(name)["workers"][0]["pid"] == worker
+
+
 def test_a_deadline_ends_a_stream_in_order(main_server: Server, gate: Gate) -> None:
     reply = _ask(main_server, {"count": 2, **gate.order}, "Request-Timeout: 1")
     assert reply.text == "0,1,"

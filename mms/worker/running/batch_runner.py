@@ -144,8 +144,8 @@ class BatchRunner:
             if failure.size_problem and not (streams is not None and streams.has_sent):
                 flags |= UNFILLED
                 results.append((len(results), 0, 0, b"", b"", failure_text(failure.size_problem)))
-        if streams is not None and streams.has_sent:
-            results = streams.end_sent(results)
+        if streams is not None:
+            results = streams.end(results)
         metrics = context._taken_metrics()
         if metrics:
             outbox.add(self._metric_frames(metrics), _now_ns())

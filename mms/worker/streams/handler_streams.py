@@ -102,13 +102,18 @@ class HandlerStreams:
     def _send_chunk(self, value: Any, place: int) -> bool:
         """Send a chunk of the answer of a request of the running call. Returns whether somebody waits for it.
 
-        Waits while the client takes what was sent. Raises IndexError, UnfitChunk, InvalidHead, and OSError without a
-        front.
+        Waits while the client takes what was sent. Raises RuntimeError outside of the call, IndexError, UnfitChunk,
+        InvalidHead, and OSError without a front.
         """
         if threading.get_ident() != self._thread:
             raise RuntimeError("send_chunk is for the thread that handle runs on")
         batch = self._batch
-        if batch is None or not 0 <= place < len(batch.ids):
+        if batch is None or self.context._ids is not batch.ids:
+            # A generator has `yield`; the places of a later batch are those of other clients.
+            raise RuntimeError(
+                "send_chunk is for handle, while it runs; a generator yields its parts"
+            )
+        if not 0 <= place < len(batch.ids):
             raise IndexError(f"there is no request {place} in this batch")
         stream = self._sent.get(place)
         if stream is None:
@@ -122,13 +127,15 @@ class HandlerStreams:
         self._pump.push(stream, stream.item(0, body))
         return True
 
-    def end_sent(self, results: list[ResultItem]) -> list[ResultItem]:
-        """End the answers of which chunks were sent: with what the entry point has returned for their requests.
+    def end(self, results: list[ResultItem]) -> list[ResultItem]:
+        """The batch is done: end the answers of which chunks were sent, with what the entry point has returned.
 
         Returns the other results.
         """
-        batch, sent = self._batch, self._sent
-        self._sent = {}
+        batch, self._batch = self._batch, None
+        if not self._sent:
+            return results
+        sent, self._sent = self._sent, {}
         assert batch is not None
         streams = {batch.indices[place]: stream for place, stream in sent.items()}
         rest = []

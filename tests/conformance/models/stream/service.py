@@ -30,6 +30,8 @@ def _chunks(order, context, index):
             context.set_response_content_type(index, order["type"])
         if "raise at once" in order:
             raise ValueError(order["raise at once"])
+        if "send late" in order:
+            context.send_chunk(order["send late"], index)
         if "spend" in order:
             begun = time.perf_counter()
             time.sleep(order["spend"])
