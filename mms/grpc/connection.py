@@ -203,21 +203,29 @@ class GrpcConnection(asyncio.Protocol):
                     return
             at = self._read_frames(data, at)
         except Broken as broken:
+            self._use_window()
             self._break(broken.code, broken.text)
             return
         except HPACKError:
+            self._use_window()
             self._break(frames.COMPRESSION_ERROR, "a header block that cannot be read")
             return
         if at < len(data):
             self._rest = data[at:] if at else data
             if self._has_more_frames:
                 self._wait_for_next_turn()
-        if self._has_more_window:
-            # Once for all that came: a walk through what waits for each frame would let a few bytes keep the loop busy.
-            self._has_more_window = False
-            self._send_waiting()
+        self._use_window()
         if len(self._owner.connections) == 1:
             self._owner.dispatch_due()
+
+    def _use_window(self) -> None:
+        """Send what the frames of a read have made room for.
+
+        Once for all that came: a walk through what waits for each frame would let a few bytes keep the loop busy.
+        """
+        if self._has_more_window:
+            self._has_more_window = False
+            self._send_waiting()
 
     def _wait_for_next_turn(self) -> None:
         """Let others have theirs: one read brings thousands of frames, and uvloop reads many times in a turn."""

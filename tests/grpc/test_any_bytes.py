@@ -149,6 +149,18 @@ def test_frames_mean_the_same_in_whatever_pieces_they_come(stream: bytes, sizes:
     assert outcome_of(pieces) == outcome_of([everything])
 
 
+def test_an_answer_that_has_room_goes_out_before_what_ends_its_connection() -> None:
+    narrow, wide = (frames.settings({frames.INITIAL_WINDOW_SIZE: size}) for size in (0, 20))
+    block, body = block_of("/echo"), b"\0\0\0\0\x03abc"
+    call = (
+        *(frame_header(len(block), frames.HEADERS, frames.END_HEADERS, 1), block),
+        *(frame_header(len(body), frames.DATA, frames.END_STREAM, 1), body),
+    )
+    wrong = frame_header(0, frames.DATA, 0, 0)
+    written, is_closed, _ = outcome_of([frames.PREFACE + narrow + b"".join(call) + wide + wrong])
+    assert is_closed and body in written
+
+
 def test_nothing_of_an_answer_is_written_while_the_client_reads_too_slowly() -> None:
     owner, transport = Owner(), Transport()
     connection = GrpcConnection(owner)
