@@ -1,0 +1,1 @@
+"""How a fleet of these servers behaves, on paper: formulas, and a simulation that they are checked against."""
