@@ -180,13 +180,13 @@ def _seldon() -> list[Cell]:
 
 
 def _mlrun() -> list[Cell]:
-    """Return a model of MLRun's contract that gives back a row of 4, beside the same as a handler of MMS."""
+    """Return a model of MLRun's contract that gives back a row of 4, beside MLRun and the same as a handler of MMS."""
     cells = []
     for connections in (1, 64):
         plural = "s" if connections > 1 else ""
-        for name, work, word in (
-            ("mlrun-infer", Work("infer-class"), "MLRun class"),
-            ("mlrun-handler", Work("infer-handler"), "the same as handler"),
+        for name, work, word, peers in (
+            ("mlrun-infer", Work("infer-class"), "MLRun class", ("ours", "mlrun")),
+            ("mlrun-handler", Work("infer-handler"), "the same as handler", ("ours",)),
         ):
             deployment = Deployment(work=work)
             title = f"{word}, 1 x 4 inputs, {connections} connection{plural}"
@@ -196,7 +196,7 @@ def _mlrun() -> list[Cell]:
                 title,
                 deployment,
                 connections,
-                peers=("ours",),
+                peers=peers,
             )
             cells.append(cell)
     return cells

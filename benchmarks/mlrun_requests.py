@@ -56,6 +56,12 @@ def ensemble_spec(slowest_ms: float, code: str) -> str:
     )
 
 
+def model_spec() -> str:
+    """Return the serving spec of the class that gives back what it gets."""
+    route = {"class_name": "Identity", "class_args": {"model_path": ""}}
+    return json.dumps({"graph": {"kind": "router", "routes": {MODEL_NAME: route}}})
+
+
 def vote_request(kind: WorkKind) -> PeerRequest:
     body = json.dumps({"inputs": ROWS}).encode()
     return PeerRequest((VOTES[kind],), body, {"Content-Type": "application/json"})

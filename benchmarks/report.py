@@ -225,8 +225,9 @@ in an environment of its own and started with the same model: `noop` answers "OK
 the classifier of examples/digits. In every round each server has its turn in every cell, so that drift hits all alike. A
 turn: one request whose answer is checked, a warm-up, the measurement with wrk (one thread, POST, keep-alive), one more
 check. The models of MLRun's contract give a row of four numbers back or sum it up; an ensemble is three of them in workers
-of their own, asked at the same time by the server, and "alone" is the slowest of the three on the same server. A stream
-is one request whose parts a handler sends one after the other, for all requests of its batch: ours and TorchServe have
+of their own, asked at the same time by the server, and "alone" is the slowest of the three on the same server. MLRun's
+own graph server stands behind uvicorn, in the same process, for Nuclio's processor comes from no package index: that
+spares it a hop. A stream is one request whose parts a handler sends one after the other, for all requests of its batch: ours and TorchServe have
 the same handler, by `send_intermediate_predict_response`; LitServe has a generator. Servers that are not having their
 turn are frozen (SIGSTOP), for idle timers and collectors cost two cores too much. All share the machine with the load generator.
 

@@ -62,7 +62,10 @@ class Venv:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         _run([sys.executable, "-m", "venv", str(self.folder)])
         if requirements:
-            self._pip("install", *requirements)
+            # Heeded as well where a package has to be built, in an environment of its own.
+            constraints = self.folder / "constraints.txt"
+            constraints.write_text("setuptools<81\n", encoding="utf-8")
+            self._pip("install", *requirements, PIP_CONSTRAINT=str(constraints))
         stamp.write_text(fingerprint, encoding="utf-8")
 
     def add(self, requirements: Sequence[str]) -> None:

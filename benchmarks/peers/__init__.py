@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.peers.bentoml import BentoML
 from benchmarks.peers.litserve import LitServe
+from benchmarks.peers.mlrun import MLRun
 from benchmarks.peers.mlserver import MLServer
 from benchmarks.peers.mosec import Mosec
 from benchmarks.peers.multi_model_server import MultiModelServer
@@ -30,5 +31,6 @@ def all_peers() -> dict[str, Peer]:
         BentoML(),
         RayServe(),
         Seldon(),
+        MLRun(),
     ]
     return {peer.name: peer for peer in peers}
