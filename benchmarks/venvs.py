@@ -18,6 +18,8 @@ _STAMP = "installed-by-bench.json"
 _ADDED = "added-by-bench.txt"
 _COMPILED = "compiled-by-bench.txt"
 _LINES_SHOWN_ON_FAILURE = 15
+# An installer that looks for versions which fit may look for hours; the other servers do not wait for that.
+_TIMEOUT_S = 1200
 
 
 class InstallationFailed(Exception):
@@ -122,13 +124,17 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _run(command: list[str], **variables: str) -> str:
-    finished = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **variables},
-    )
+    try:
+        finished = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **variables},
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise InstallationFailed(f"it took longer than {_TIMEOUT_S // 60} minutes") from None
     if finished.returncode != 0:
         lines = (finished.stdout + finished.stderr).strip().splitlines()
         raise InstallationFailed("\n".join(lines[-_LINES_SHOWN_ON_FAILURE:]))
