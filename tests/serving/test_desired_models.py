@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.waiting import until
 
 from mms.serving import RegisterOptions
+from mms.serving.watched.desired_models import DesiredModels
+from mms.serving.watched.desired_state import DesiredModel, DesiredState
 
 SAYS = "def handle(data, context):\n    return data and ['{}'] * len(data)\n"
 BROKEN = "raise RuntimeError('no such weights')\n"
@@ -192,3 +194,29 @@ async def test_the_folder_of_a_config_map_changes_under_its_link(
     (tmp_path / "next").rename(tmp_path / "..data")
     await following.look()
     assert following.names == ["two"]
+
+
+async def test_an_entry_is_compared_with_those_of_its_name_alone_however_many_have_changed(
+    tmp_path: Path,
+) -> None:
+    compared = 0
+
+    class Counted(DesiredModel):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+        __hash__ = None  # type: ignore[assignment]
+
+    def state(batch_size: int) -> DesiredState:
+        options = RegisterOptions(batch_size=batch_size)
+        return DesiredState(tuple(Counted(f"m{number}", options) for number in range(200)))
+
+    desired = DesiredModels(tmp_path / "none", cast(Any, None), interval_s=1000, count=1)
+    desired._follow(state(1))
+    desired._follow(state(2))
+    desired.close()
+    assert compared <= 2 * 200

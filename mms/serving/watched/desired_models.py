@@ -156,33 +156,36 @@ class DesiredModels:
     def _follow(self, state: DesiredState) -> None:
         """Find the model of each entry: one that is the same, else another one of its name, else a new one."""
         self._state = state
-        free = [each for each in self._tracked if each.wanted is not None]
+        # By name: all pairs of a long file take longer than the event loop may be held.
+        free: dict[str, list[_Tracked]] = {}
+        for each in self._tracked:
+            if each.wanted is not None:
+                free.setdefault(each.wanted.name, []).append(each)
         left: list[DesiredModel] = []
         for model in state.models:
-            same = next((each for each in free if each.wanted == model), None)
+            named = free.get(model.name, [])
+            same = next((each for each in named if each.wanted == model), None)
             if same is None:
                 left.append(model)
             else:
-                free.remove(same)
+                named.remove(same)
+        new: list[DesiredModel] = []
         for model in left:
-            found = next(
-                (e for e in free if e.wanted is not None and e.wanted.name == model.name), None
-            )
-            if found is not None:
-                free.remove(found)
+            if named := free.get(model.name, []):
+                found = named.pop(0)
                 found.wanted = model
                 self._act(found)
+            else:
+                new.append(model)
         # Names become free before others may have them.
-        for each in free:
+        for each in (each for named in free.values() for each in named):
             each.wanted = None
             self._act(each)
-        known = [each.wanted for each in self._tracked]
-        for model in left:
-            if not any(model is each for each in known):
-                tracked = _Tracked(model)
-                tracked.changes = NewestChange(partial(self._acting, tracked))
-                self._tracked.append(tracked)
-                self._act(tracked)
+        for model in new:
+            tracked = _Tracked(model)
+            tracked.changes = NewestChange(partial(self._acting, tracked))
+            self._tracked.append(tracked)
+            self._act(tracked)
         self._set_defaults()
 
     def _act(self, tracked: _Tracked) -> None:
