@@ -48,13 +48,16 @@ class Sequence:
     def fail(self, error: BaseException) -> None:
         """Let it leave with an error, as if its own code had raised it. Others go on."""
         self.is_ended = True
-        self.error = error
+        self.error = _no_end(error)
 
     # The running batch's
 
     def join(self) -> None:
         """Raises whatever the model's code raises."""
-        self.state = self._make_state()
+        try:
+            self.state = self._make_state()
+        except StopIteration as error:
+            raise _no_end(error) from error
         self.has_joined = True
 
     def put(self, part: Any) -> None:
@@ -70,3 +73,12 @@ class Sequence:
         """Return the next part, and whether it is the last one. There has to be one."""
         part = self._parts.popleft()
         return part, self.is_ended and self.error is None and not self._parts
+
+
+def _no_end(error: BaseException) -> BaseException:
+    """Return what a sequence fails with. A StopIteration would end its answer as if all were there."""
+    if not isinstance(error, StopIteration):
+        return error
+    failure = RuntimeError("the model's code has raised StopIteration")
+    failure.__cause__ = error
+    return failure
