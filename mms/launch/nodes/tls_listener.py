@@ -42,6 +42,8 @@ class TlsListener:
         self._accepting: asyncio.Task[None] | None = None
         #: The oldest one comes first.
         self._handshakes: dict[asyncio.Task[None], socket.socket] = {}
+        #: Those that were hung up.
+        self._ending: set[asyncio.Task[None]] = set()
         self._refused = 0
         self._logged_at = 0.0
         self.port = 0
@@ -87,9 +89,20 @@ class TlsListener:
             with faults.contained("accept"):
                 task = loop.create_task(self._shake_hands(connection))
                 self._handshakes[task] = connection
-                task.add_done_callback(self._handshakes.pop)
+                task.add_done_callback(self._on_shaken)
                 if len(self._handshakes) > _MOST_HANDSHAKES:
-                    _hang_up(next(iter(self._handshakes.values())))
+                    oldest = next(iter(self._handshakes))
+                    # Its task takes some turns of the loop to end; meanwhile the next one is the oldest.
+                    _hang_up(self._handshakes.pop(oldest))
+                    self._ending.add(oldest)
+            # Connections that wait are accepted without a turn of the loop, which others need, and those that end.
+            while len(self._ending) >= _MOST_HANDSHAKES:
+                await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)
+
+    def _on_shaken(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.pop(task, None)
+        self._ending.discard(task)
 
     async def _shake_hands(self, connection: socket.socket) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from mms.launch.accepting import WorkerSocket
 from mms.launch.line_turns import LineTurns
 from mms.launch.nodes.authority import Authority, worker_context
 from mms.launch.nodes.link import HostedLink
-from mms.launch.nodes.tls_listener import TlsListener
+from mms.launch.nodes.tls_listener import _MOST_HANDSHAKES, TlsListener
 from mms.wire import HELLO, RESULT, Hello, Load, encode_frame
 from mms.wire.messages import ROLE_HOST
 
@@ -69,10 +70,10 @@ def authority() -> Authority:
 
 @pytest.fixture
 async def scene(authority: Authority, tmp_path: Path) -> AsyncIterator[Scene]:
-    socket = WorkerSocket(tmp_path / "s", 5.0)
+    workers = WorkerSocket(tmp_path / "s", 5.0)
     link = HostedLink("W-m-0", Load("m", None, "/", "h"), Listener(), 1 << 20, LineTurns())
-    socket.expect(SECRET, link)
-    listener = TlsListener(authority.front_context(), socket.accept, 3.0)
+    workers.expect(SECRET, link)
+    listener = TlsListener(authority.front_context(), workers.accept, 3.0)
     await listener.start("127.0.0.1", 0)
     scene = Scene(authority, listener, link)
     yield scene
@@ -134,6 +135,26 @@ async def test_a_worker_talks_to_its_own_server_alone(scene: Scene) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         other = Authority.make()
         await scene.dial(worker_context(other.pem, other.issue("W-m-0")))
+
+
+async def test_strangers_who_come_all_at_once_have_few_handshakes_between_them(
+    scene: Scene,
+) -> None:
+    strangers = [socket.socket() for _ in range(200)]
+    most = 0
+    try:
+        for stranger in strangers:
+            stranger.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                stranger.connect(("127.0.0.1", scene.listener.port))
+        while scene.listener._refused < len(strangers) - _MOST_HANDSHAKES:
+            await asyncio.sleep(0)
+            tasks = [repr(each.get_coro()) for each in asyncio.all_tasks()]
+            most = max(most, sum("_shake_hands" in each for each in tasks))
+    finally:
+        for stranger in strangers:
+            stranger.close()
+    assert _MOST_HANDSHAKES <= most < 2 * _MOST_HANDSHAKES + 2
 
 
 async def test_strangers_who_say_nothing_keep_no_worker_out(scene: Scene) -> None:
