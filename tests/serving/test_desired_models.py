@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -220,3 +221,28 @@ async def test_an_entry_is_compared_with_those_of_its_name_alone_however_many_ha
     desired._follow(state(2))
     desired.close()
     assert compared <= 2 * 200
+
+
+def test_the_first_version_in_the_file_stays_the_default_where_another_one_has_changed(
+    tmp_path: Path,
+) -> None:
+    made: list[str] = []
+
+    class Swap:
+        def make_default(self, served: Any) -> None:
+            made.append(served.version)
+
+    def state(batch_size: int) -> DesiredState:
+        first, second = (
+            RegisterOptions(url="one"),
+            RegisterOptions(url="two", batch_size=batch_size),
+        )
+        return DesiredState((DesiredModel("m", first), DesiredModel("m", second)))
+
+    desired = DesiredModels(tmp_path / "none", cast(Any, Swap()), interval_s=1000, count=1)
+    desired._act = lambda tracked: None  # type: ignore[method-assign]
+    desired._follow(state(1))
+    for tracked, version in zip(desired._tracked, "12", strict=True):
+        tracked.served = cast(Any, SimpleNamespace(name="m", version=version, is_ready=True))
+    desired._follow(state(2))
+    assert made == ["1"]

@@ -79,6 +79,8 @@ class DesiredModels:
         self._count = count
         self._tracked: list[_Tracked] = []
         self._state = DesiredState()
+        #: The place in the file, by the identity of what is wanted.
+        self._order: dict[int, int] = {}
         #: Digest of what counts, and of what the last look has found.
         self._applied = ""
         self._seen = ""
@@ -156,6 +158,7 @@ class DesiredModels:
     def _follow(self, state: DesiredState) -> None:
         """Find the model of each entry: one that is the same, else another one of its name, else a new one."""
         self._state = state
+        self._order = {id(model): number for number, model in enumerate(state.models)}
         # By name: all pairs of a long file take longer than the event loop may be held.
         free: dict[str, list[_Tracked]] = {}
         for each in self._tracked:
@@ -169,6 +172,8 @@ class DesiredModels:
                 left.append(model)
             else:
                 named.remove(same)
+                # Equal, but it may stand at another place.
+                same.wanted = model
         new: list[DesiredModel] = []
         for model in left:
             if named := free.get(model.name, []):
@@ -204,6 +209,7 @@ class DesiredModels:
         self._set_defaults()
 
     async def _acting(self, tracked: _Tracked, superseded: asyncio.Future[None]) -> None:
+        before = tracked.name
         try:
             if tracked.wanted is None:
                 await self._remove(tracked)
@@ -220,7 +226,9 @@ class DesiredModels:
             tracked.reason, tracked.retry_s, tracked.retry_at = "", _FIRST_RETRY_S, math.inf
             if tracked.wanted is None and tracked in self._tracked:
                 self._tracked.remove(tracked)
-            self._set_defaults()
+            # Others' stay: all of them for each of thousands would hold the event loop.
+            for name in {before, tracked.name}:
+                self._set_defaults(name)
 
     async def _update(
         self, tracked: _Tracked, wanted: DesiredModel, superseded: asyncio.Future[None]
@@ -264,15 +272,21 @@ class DesiredModels:
         tracked.retry_at = time.monotonic() + tracked.retry_s
         tracked.retry_s = min(tracked.retry_s * 2, _MOST_RETRY_S)
 
-    def _set_defaults(self) -> None:
-        """Have the version that the file names be the default, else the first that it has; once that is ready."""
+    def _set_defaults(self, name: str | None = None) -> None:
+        """Have the version that the file names be the default, else the first that it has; once that is ready.
+
+        `name`: of that model alone.
+        """
         wanted: dict[str, ServedModel] = {}
         named = self._state.defaults or {}
-        order = {id(model): number for number, model in enumerate(self._state.models)}
-        for tracked in sorted(self._tracked, key=lambda each: order.get(id(each.wanted), math.inf)):
-            served = tracked.served
-            if served is None or tracked.wanted is None:
-                continue
+        present = [
+            (self._order.get(id(each.wanted), math.inf), served)
+            for each in self._tracked
+            if each.wanted is not None
+            and (served := each.served) is not None
+            and name in (None, served.name)
+        ]
+        for _, served in sorted(present, key=lambda each: each[0]):
             if served.name not in named or named[served.name] == served.version:
                 wanted.setdefault(served.name, served)
         for served in wanted.values():
