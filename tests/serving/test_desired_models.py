@@ -109,6 +109,10 @@ async def test_a_file_that_cannot_be_changes_nothing_and_says_why(following: Fol
     assert following.status["status"] == "FAILED"
     assert following.status["reason"].startswith("model 2: Parameter batch_size must be")
     following.file.unlink()
+    os.mkfifo(following.file)
+    await following.look()
+    assert following.status["reason"] == "it cannot be read: it is no file"
+    following.file.unlink()
     await following.look()
     assert following.names == ["one"]
     await following.says(good)

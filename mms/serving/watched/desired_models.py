@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import math
 import os
+import stat
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -350,5 +352,13 @@ def _read(path: Path) -> tuple[bytes, float]:
 
     Opened by its path each time: what mounts a ConfigMap puts another folder in the place of a link.
     """
-    with open(path, "rb") as file:
-        return file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mtime
+    # A pipe would be waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1), found.st_mtime
+    finally:
+        os.close(descriptor)
