@@ -259,7 +259,11 @@ def test_a_class_of_mlruns_is_served_by_the_stand_in_of_the_wheel(
     assert ask("GET", "package") == (200, str(stand_in))
 
 
-def test_a_fresh_environment_serves_with_what_pip_installed(wheel: Path, tmp_path: Path) -> None:
+def test_a_fresh_environment_serves_with_what_pip_installed(
+    wheel: Path, tmp_path: Path, is_full: bool
+) -> None:
+    if not is_full:
+        pytest.skip("makes one more environment; the test above serves from the wheel")
     environment = tmp_path / "venv"
     # The dependencies are those of this environment, so that no index is asked.
     venv.create(environment, with_pip=False, symlinks=True)

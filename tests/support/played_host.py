@@ -125,7 +125,7 @@ class PlayedHost:
         self.check_model(name)
         return {"modelName": name, "modelVersion": version}
 
-    async def register(self, options: RegisterOptions) -> Outcome:
+    async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
         self.registered.append(options)
         return Outcome(200, None, "registered")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mms.serving.options import RegisterOptions
-from mms.serving.watched.desired_models import DesiredModels
 from mms.serving.watched.followed_model import FollowedModel, Register
 from mms.serving.watched.model_swap import ModelSwap
 from mms.serving.watched.watched_models import WatchedModels
 
 if TYPE_CHECKING:
+    from mms.serving.watched.desired_models import DesiredModels
     from mms.settings import Settings
 
 
@@ -34,6 +34,9 @@ class Watched:
                 count=count,
             )
         if settings.models_file is not None:
+            # With its reader of YAML, which other servers start without.
+            from mms.serving.watched.desired_models import DesiredModels
+
             self.desired = DesiredModels(
                 Path(settings.models_file),
                 swap,

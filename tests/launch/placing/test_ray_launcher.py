@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ def handle(data, context):
     return ["x"]
 """
 Make = Callable[[RayOptions], RayLauncher]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short path, as sockets take no long ones."""
+    with tempfile.TemporaryDirectory(prefix="mmsr-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
