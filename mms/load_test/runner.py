@@ -333,6 +333,8 @@ class _Load:
 
     def _cut(self, now: float) -> None:
         """Have the load be one that was to end now. Requests under way are none of it."""
+        # Nothing more is sent, nor counted, while what is open is closed.
+        self._is_over = True
         result = self.result
         result.is_stopped = True
         result.duration_s = max(min(now, self._end_s) - self._first_s, 0.0)

@@ -45,7 +45,7 @@ def test_a_seed_gives_the_same_requests_again() -> None:
     assert first(7) != first(8)
 
 
-@pytest.mark.parametrize("options", [["--count", "400"], ["--tensors", "--count", "250"]])
+@pytest.mark.parametrize("options", [["--count", "250"], ["--tensors", "--count", "150"]])
 def test_mutated_requests_bring_no_error_of_the_server_and_no_restart(options: list[str]) -> None:
     finished = subprocess.run(
         [sys.executable, str(SCRIPTS / "run_fuzz_requests.py"), "--seed", "5", *options],

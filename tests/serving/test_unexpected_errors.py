@@ -107,7 +107,7 @@ _NOT_IN_THE_PATH = {
         # Of launchers, and of workers that give no sign of life.
         *("wait_connected", "look"),
         # Of a worker that floods, or reads nothing; tests of their own have those.
-        *("on_behind", "_pause_reading", "_read_on", "_take_late_frame"),
+        *("on_behind", "_pause_reading", "_read_on", "_read_connections", "_take_late_frame"),
     },
     "WorkerConnection": {
         *("connection_made", "abort", "_break_off", "connection_lost"),

@@ -118,6 +118,9 @@ class TlsListener:
             # ssl.SSLError is an OSError.
             self._note_refusal(str(error) or type(error).__name__)
             connection.close()
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         except Exception as error:
             faults.note("handshake", error)
             connection.close()
