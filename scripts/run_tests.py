@@ -54,7 +54,7 @@ def stages(pytest_arguments: list[str]) -> list[Stage]:
                 *(["mypy", folder] for folder in TYPED_EXAMPLES),
             ],
         ),
-        # Eight processes for two cores, as tests wait for more than half of their time; those of one file share what it
+        # Five processes for two cores, as tests wait for more than half of their time; those of one file share what it
         # starts.
         (
             "tests: pytest",
@@ -62,7 +62,7 @@ def stages(pytest_arguments: list[str]) -> list[Stage]:
                 [
                     "pytest",
                     "-n",
-                    "8",
+                    "5",
                     "--dist",
                     "loadfile",
                     "--no-loadscope-reorder",
