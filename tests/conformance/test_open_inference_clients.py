@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -413,9 +414,18 @@ def test_a_stream_that_is_cancelled_takes_its_requests_with_it(
     stub = channel.stream_stream(
         f"/{SERVICE}/ModelStreamInfer", request_serializer=type(request).SerializeToString
     )
-    stream = stub(iter([request] * 5), timeout=LIMIT_S)
+    are_sent = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        yield from [request] * 5
+        are_sent.set()
+
+    stream = stub(requests(), timeout=LIMIT_S)
     eventually("the first one runs", begun.exists)
     before = cancelled(client)
+    eventually("all are sent", are_sent.is_set)
+    # What comes behind them on their connection is answered: they have arrived.
+    channel.unary_unary(f"/{SERVICE}/ServerLive")(b"", timeout=LIMIT_S)
     stream.cancel()
     eventually("the server knows", lambda: cancelled(client) == before + 5)
     gate.open()
