@@ -23,7 +23,7 @@ _STDOUT_LIMIT_BYTES = 16 * 1024 * 1024
 FILES_CLOSE_S = 5.0
 STDOUT_CLOSE_S = 2.0
 #: A process that writes costs its wake-ups, and threads take Python's lock from the event loop by each of theirs.
-_PAUSE_S = 0.025
+_PAUSE_S = 0.012
 
 
 class LogWriter(ABC):

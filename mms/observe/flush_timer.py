@@ -15,6 +15,11 @@ from mms.observe.recorder import Recorder
 #: Lines are in the files at the latest so long after their event.
 MAX_DELAY_S = 0.1
 _MIN_DELAY_S = 0.005
+#: While requests come, lines are made and handed over in portions of this time: a longer one takes a processor from
+#: somebody's request for longer than most of them take.
+_BUSY_DELAY_S = 0.01
+#: Records of one delay from which on requests come.
+_BUSY_RECORDS = 20
 #: Records that one flush should find: they hold the loop for a third of a millisecond.
 _WANTED_RECORDS = 200
 
@@ -22,7 +27,7 @@ _WANTED_RECORDS = 200
 def next_delay_s(records: int, delay_s: float) -> float:
     """Return when to flush next, where `records` came in the last `delay_s`."""
     if records <= _WANTED_RECORDS:
-        return min(delay_s * 2, MAX_DELAY_S)
+        return min(delay_s * 2, MAX_DELAY_S if records < _BUSY_RECORDS else _BUSY_DELAY_S)
     return max(delay_s * _WANTED_RECORDS / records, _MIN_DELAY_S)
 
 

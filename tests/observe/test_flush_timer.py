@@ -15,12 +15,18 @@ def test_a_quiet_server_flushes_every_100_milliseconds() -> None:
     assert next_delay_s(0, 0.1) == MAX_DELAY_S == 0.1
 
 
-def test_a_busy_server_flushes_more_often_and_comes_back_to_the_usual_delay() -> None:
-    busy = next_delay_s(800, 0.1)
-    assert busy == pytest.approx(0.025)
-    assert next_delay_s(1_000_000, busy) == 0.005
-    assert next_delay_s(100, busy) == pytest.approx(0.05)
-    assert next_delay_s(100, 0.08) == 0.1
+def test_a_server_with_requests_flushes_every_10_milliseconds_or_more_often() -> None:
+    assert next_delay_s(20, 0.1) == 0.01
+    busy = next_delay_s(800, 0.01)
+    assert busy == 0.005
+    assert next_delay_s(100, busy) == 0.01
+
+
+def test_a_server_whose_requests_end_comes_back_to_the_usual_delay() -> None:
+    delay_s = 0.005
+    for _ in range(6):
+        delay_s = next_delay_s(1, delay_s)
+    assert delay_s == MAX_DELAY_S
 
 
 class _WatchedRecorder(Recorder):
