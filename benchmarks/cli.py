@@ -57,7 +57,7 @@ _PAGE = "benchmarks.md"
     "--run",
     "run_name",
     metavar="NAME",
-    help="Name of the run below .bench/runs. One that exists goes on where it stopped.",
+    help="Name of the run below .bench/runs. One that exists goes on where it stopped, also with other cells.",
 )
 @click.option("--report-only", is_flag=True, help="Write the page of --run anew; measure nothing.")
 @click.option("--install-only", is_flag=True, help="Install the servers; measure nothing.")
@@ -95,7 +95,8 @@ def main(
     """Measure this server against others on this machine and write docs/benchmarks.md.
 
     Installs each server into an environment of its own below .bench, starts it with the same model, loads
-    it with wrk in interleaved rounds and checks its answers. A whole run takes two to three hours.
+    it with wrk in interleaved rounds and checks its answers. A whole run takes two to three hours; --run NAME
+    measures it in parts, some --cells at a time.
     """
     console = Console(highlight=False, soft_wrap=True)
     if is_renewal:
@@ -134,7 +135,6 @@ def main(
                     1 if quick else rounds or _ROUNDS,
                     console,
                     install_only,
-                    is_whole,
                 )
         except (AnotherRun, InstallationFailed) as error:
             raise click.ClickException(str(error)) from None
@@ -155,19 +155,15 @@ def _run(
     round_count: int,
     console: Console,
     install_only: bool,
-    is_whole: bool,
 ) -> None:
-    if not is_whole:
-        # Of the others' goals the page has nothing to say.
-        records.write_header(cells=[cell.name for cell in cells])
-    records.write_header(
+    records.begin_part(
+        [cell.name for cell in cells],
         date=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         commit=checkout_version(),
         rounds=round_count,
         duration_s=timing.duration_s,
-        machine=describe_machine(),
-        generator=generator_version(),
     )
+    records.write_header(machine=describe_machine(), generator=generator_version())
     kinds = {cell.deployment.work.kind for cell in cells}
     has_real_models = not kinds.isdisjoint(real_models.KINDS)
     if has_real_models:

@@ -1,11 +1,13 @@
 """What a run measured, on disk from the moment it is measured: one JSON line per visit.
 
-A run that was interrupted goes on where it stopped, and a report can be written anew from its folder.
+A run that was interrupted goes on where it stopped, one of some cells takes in others later, and a report can be
+written anew from its folder.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,24 @@ class Records:
         self.header = {**entries, **self.header}
         text = json.dumps(self.header, indent=2) + "\n"
         (self.folder / _HEADER).write_text(text, encoding="utf-8")
+
+    def begin_part(
+        self, cells: Sequence[str], *, date: str, commit: str, rounds: int, duration_s: float
+    ) -> None:
+        """Say which cells are measured from now on, and how. The same part goes on where only the date differs."""
+        parts = self.header.setdefault("parts", [])
+        how = {"commit": commit, "rounds": rounds, "duration_s": duration_s}
+        if parts and {name: parts[-1].get(name) for name in how} == how:
+            parts[-1]["cells"] = list(dict.fromkeys([*parts[-1]["cells"], *cells]))
+        else:
+            parts.append({"date": date, **how, "cells": list(cells)})
+        self.write_header()
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """When and how its cells were measured: one for each call of the command that differs from the one before."""
+        parts: list[dict[str, Any]] = self.header.get("parts", [])
+        return parts
 
     def note(self, section: str, key: str, text: str) -> None:
         """Remember something by key, such as a peer's version; the newest text stays."""

@@ -64,13 +64,30 @@ def _introduction(records: Records) -> str:
     machine = "\n".join(f"- {key}: {text}" for key, text in header.get("machine", {}).items())
     return f"""# Benchmarks
 
-Written by `./scripts/bench`; do not edit. Measured {header.get("date", "?")} at commit \
-{header.get("commit", "?")}, {header.get("rounds", "?")} interleaved rounds of \
-{header.get("duration_s", "?")} s each, medians. How to read and repeat it: [method](#method).
+Written by `./scripts/bench`; do not edit. {_when(records)}How to read and repeat it: [method](#method).
 
 {machine}
 - load: {header.get("generator", "?")}, one thread, on the same machine
 """
+
+
+def _when(records: Records) -> str:
+    """Say when and how the cells were measured, with a table where that differs."""
+    titles = {cell.name: cell for cell in all_cells()}
+    rows = []
+    for part in records.parts:
+        names = dict.fromkeys(titles[name].group for name in part["cells"] if name in titles)
+        how = f"{part['rounds']} x {part['duration_s']:g} s"
+        rows.append([", ".join(names), part["date"], part["commit"], how])
+    if not rows:
+        return ""
+    if len(rows) == 1:
+        _, date, commit, _ = rows[0]
+        rounds, duration_s = records.parts[0]["rounds"], records.parts[0]["duration_s"]
+        rounds = f"{rounds} interleaved rounds" if rounds > 1 else "one round"
+        return f"Measured {date} at commit {commit}, {rounds} of {duration_s:g} s each, medians. "
+    head = ["group", "measured", "commit", "interleaved rounds, medians"]
+    return f"Measured in parts:\n\n{table(head, rows)}\n"
 
 
 def _servers(records: Records, peers: Mapping[str, Peer]) -> str:
@@ -86,9 +103,10 @@ def _servers(records: Records, peers: Mapping[str, Peer]) -> str:
 def _goals(records: Records) -> str:
     titles = {cell.name: cell.title for cell in all_cells()}
     rows = []
-    chosen = records.header.get("cells")
+    # Of the others' goals the page has nothing to say.
+    chosen = {name for part in records.parts for name in part["cells"]}
     for goal in GOALS:
-        if chosen is not None and goal.cell not in chosen:
+        if chosen and goal.cell not in chosen:
             continue
         value = goal.measure(records)
         verdict = goal.verdict(value)

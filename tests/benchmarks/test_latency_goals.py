@@ -109,7 +109,7 @@ def test_the_page_shows_rates_by_goal_and_says_where_another_server_is_better(
     tmp_path: Path,
 ) -> None:
     records = Records(tmp_path / "run")
-    records.write_header(cells=["real-forest"])
+    records.begin_part(["real-forest"], date="today", commit="a", rounds=1, duration_s=2)
     for name, rate in (("ours", 900.0), ("mosec", 1000.0)):
         values = {"capacity_per_s": 2000.0}
         for goal_ms in GOALS_MS:

@@ -21,6 +21,16 @@ def test_a_continued_run_keeps_the_header_of_its_first_part(tmp_path: Path) -> N
     assert again.header == {"commit": "first", "rounds": 5, "date": "today"}
 
 
+def test_a_run_in_parts_knows_when_and_how_each_was_measured(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.begin_part(["b1-c1"], date="Monday", commit="a", rounds=5, duration_s=4)
+    records.begin_part(["b1-c64"], date="Tuesday", commit="a", rounds=5, duration_s=4)
+    records.begin_part(["b1-c64"], date="Tuesday", commit="b", rounds=5, duration_s=4)
+    first, second = Records(tmp_path).parts
+    assert (first["date"], first["cells"]) == ("Monday", ["b1-c1", "b1-c64"])
+    assert (second["commit"], second["cells"]) == ("b", ["b1-c64"])
+
+
 def test_a_failed_visit_is_not_taken_for_a_measured_one(tmp_path: Path) -> None:
     records = Records(tmp_path)
     records.add(Visit("b1-c64", "ours", 0, problem="it did not come up"))

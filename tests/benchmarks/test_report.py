@@ -28,7 +28,7 @@ def load_values(rate: float, p50_ms: float) -> dict[str, float]:
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
     records = Records(tmp_path / "run")
-    records.write_header(commit="abc123", rounds=2, duration_s=4, machine={"memory": "24 GiB"})
+    records.write_header(machine={"memory": "24 GiB"})
     for name in ("ours", "mosec", "mms"):
         records.note("versions", name, "1.2.3")
     for round_number in (0, 1):
@@ -82,6 +82,19 @@ def test_goals_are_judged_and_unmeasured_ones_are_shown(records: Records, tmp_pa
     assert "| throughput against mosec | at least 4 x (aim 5) | 4.50 x | held |" in goals
     assert "| p99 against mosec | at most 0.5 x | 2.00 x | **missed** |" in goals
     assert "| not measured |" in goals
+
+
+def test_a_run_in_parts_says_of_each_when_and_how_it_was_measured(
+    records: Records, tmp_path: Path
+) -> None:
+    records.begin_part(["b1-c1", "b1-c64"], date="Monday", commit="a", rounds=5, duration_s=4)
+    assert "Measured Monday at commit a, 5 interleaved rounds of 4 s each" in write(
+        records, tmp_path
+    )
+    records.begin_part(["start"], date="Tuesday", commit="b", rounds=1, duration_s=2)
+    write_report(records, all_peers(), tmp_path / "docs" / "benchmarks.md")
+    page = (tmp_path / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "| batch 1 | Monday | a | 5 x 4 s |\n| start | Tuesday | b | 1 x 2 s |" in page
 
 
 def test_every_chart_of_the_page_is_a_file(records: Records, tmp_path: Path) -> None:
