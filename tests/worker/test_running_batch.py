@@ -9,6 +9,7 @@ import pytest
 
 from mms.context import Context
 from mms.worker.continuous.step_model import StepBatch
+from mms.worker.streams.stream import NOT_NOW
 
 
 class Model:
@@ -45,3 +46,49 @@ def test_a_stop_iteration_of_the_models_code_is_a_failure_and_no_end_of_an_answe
 ) -> None:
     with pytest.raises(RuntimeError, match="StopIteration"):
         list(parts_of(Model(where)))
+
+
+class Ending:
+    """Ends sequences between its steps, as one does that watches the time of each."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+        self.admitted: list[Any] = []
+        self.stepped: list[str] = []
+        self.retired: list[str] = []
+
+    def admit(self, request: Any, context: Context) -> None:
+        self.admitted.append(request)
+
+    def step(self, active: list[Any]) -> list[str]:
+        self.stepped += [sequence.id for sequence in active]
+        self.last = active[0]
+        return ["part"] * len(active)
+
+    def retire(self, sequence: Any) -> None:
+        self.retired.append(sequence.id)
+
+    def end_last(self) -> None:
+        if self._how == "end":
+            self.last.end()
+        else:
+            self.last.fail(ValueError("too late"))
+
+
+@pytest.mark.parametrize("how", ["end", "fail"])
+def test_a_sequence_that_is_ended_between_two_steps_leaves_its_place_to_the_next_one(
+    how: str,
+) -> None:
+    model = Ending(how)
+    batch = StepBatch(model, Context("m", "/model", None, 1, None, "1"))
+    context = Context("m", "/model", None, 1, None, "1")
+    context.request_ids = {0: "first", 1: "second"}
+    first, second = batch.handle([{}, {}], context)
+    assert [next(first), next(first), next(second)] == [None, "part", NOT_NOW]
+    model.end_last()
+    # The client of the first one takes nothing just now.
+    assert [next(second), next(second)] == [None, "part"]
+    assert (model.stepped, model.retired) == (["first", "second"], ["first"])
+    with pytest.raises(StopIteration if how == "end" else ValueError):
+        next(first)
+    assert model.retired == ["first"]

@@ -66,6 +66,8 @@ class RunningBatch(ABC):
         """
         if not sequence.has_joined:
             if len(self._joined) >= self._most:
+                self._let_ended_go()
+            if len(self._joined) >= self._most:
                 return NOT_NOW
             sequence.join()
             self._joined[sequence] = None
@@ -76,10 +78,10 @@ class RunningBatch(ABC):
         if sequence.has_parts:
             part, is_last = sequence.take()
             return LastChunk(part) if is_last else part
-        if sequence.error is not None:
-            raise sequence.error
         if sequence.is_ended:
-            raise StopIteration
+            # It is in no step any more that would do so.
+            self._let_go(sequence)
+            raise StopIteration if sequence.error is None else sequence.error
         return None
 
     def leave(self, sequence: Sequence) -> None:
@@ -91,6 +93,7 @@ class RunningBatch(ABC):
             self._retire(sequence)
 
     def _make_step(self) -> None:
+        self._let_ended_go()
         active = [sequence for sequence in self._joined if not sequence.has_parts]
         context = self._context
         before = context._exchange_batch((*self._requests_of(active), context._own_metrics))
@@ -110,9 +113,12 @@ class RunningBatch(ABC):
             context._send_chunk = send_chunk
             # What is reported of metrics goes with the stream whose turn it is.
             context._exchange_batch((*before[:5], context._own_metrics))
-        for sequence in active:
-            if sequence.is_ended:
-                self._let_go(sequence)
+        self._let_ended_go()
+
+    def _let_ended_go(self) -> None:
+        """The model's code may have ended others than those of its step, and at other times."""
+        for sequence in [each for each in self._joined if each.is_ended]:
+            self._let_go(sequence)
 
     def _let_go(self, sequence: Sequence) -> None:
         try:
