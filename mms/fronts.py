@@ -89,7 +89,7 @@ class Fronts:
                 f'{error.name}: pip install "marserve[grpc]"'
             ) from None
         # Known by now, with the HTTP front.
-        from mms.http.sockets.listeners import listen
+        from mms.sockets.listeners import listen
 
         make = partial(
             grpc.GrpcFront,

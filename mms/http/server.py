@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from mms import faults
 from mms.http.listener import Listener
 from mms.http.listener_apis import Apis, HttpApis
-from mms.http.sockets.listeners import OpenListener, listen, remove_sockets
-from mms.http.sockets.tls import Certificates
 from mms.interfaces import INTERFACES, Interface
 from mms.limits.connections import CATCHING_UP_TURNS, ConnectionLimit, catch_up
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
 from mms.observe import events
 from mms.security import Access
+from mms.sockets.listeners import OpenListener, listen, remove_sockets
+from mms.sockets.tls import Certificates
 
 if TYPE_CHECKING:
     from mms.observe import Recorder

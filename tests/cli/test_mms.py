@@ -443,8 +443,8 @@ def test_a_wrong_file_in_the_current_folder_is_told(folder: Path) -> None:
 @pytest.fixture
 def tls_address(folder: Path) -> Iterator[str]:
     """A server with a certificate that nobody has signed."""
-    from mms.http.sockets.tls import make_context
     from mms.settings import Settings
+    from mms.sockets.tls import make_context
 
     context = make_context(Settings())
     listener = socket.create_server(("127.0.0.1", 0))

@@ -14,9 +14,9 @@ from support.played_host import PlayedHost
 
 from mms.core import Request
 from mms.grpc import GrpcFront
-from mms.http.sockets.listeners import listen
 from mms.observe import RecentErrors
 from mms.settings import Address, Settings
+from mms.sockets.listeners import listen
 
 WAIT_S = 30.0
 

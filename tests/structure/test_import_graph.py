@@ -269,6 +269,12 @@ ROOMS: dict[str, Room] = {
     # Keys and their roles, limits per client, what may listen where.
     "security": Room(2, ("mms.security",), ("errors", "interfaces", "settings")),
     "launch": Room(3, ("mms.launch",)),
+    # What the server listens on.
+    "sockets": Room(
+        3,
+        ("mms.sockets",),
+        ("errors", "faults", "machine", "observe", "processes", "security", "settings"),
+    ),
     "serving": Room(4, ("mms.serving",)),
     "http": Room(5, ("mms.http",)),
     "grpc": Room(5, ("mms.grpc",)),

@@ -10,8 +10,8 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from mms import faults
-from mms.http.sockets.backlog import take_backlog
 from mms.limits.connections import ConnectionLimit
+from mms.sockets.backlog import take_backlog
 
 logger = logging.getLogger("mms.http")
 

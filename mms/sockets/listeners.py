@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mms import faults
-from mms.http.sockets.socket_server import SocketServer
 from mms.limits.connections import ConnectionLimit, Refusal
 from mms.settings import Address
+from mms.sockets.socket_server import SocketServer
 
 _BACKLOG = 4096
 

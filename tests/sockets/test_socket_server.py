@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from support.waiting import until
 
-from mms.http.sockets import socket_server
-from mms.http.sockets.listeners import listen
-from mms.http.sockets.socket_server import SocketServer
-from mms.http.sockets.tls import make_context
 from mms.limits.connections import ConnectionLimit
 from mms.settings import Address, Settings
+from mms.sockets import socket_server
+from mms.sockets.listeners import listen
+from mms.sockets.socket_server import SocketServer
+from mms.sockets.tls import make_context
 
 WAIT_S = 10.0
 
