@@ -1,7 +1,9 @@
 """The process that talks to Ray for a server. The front starts it.
 
 It stands apart from the front since Ray's library ends its process where its node or its cluster is lost, and since it
-has threads and memory that a front has no use for. With this process Ray ends all actors that it has asked for.
+has threads and memory that a front has no use for. Actors stay when this process dies, so that the next one finds them
+by their names, which are the front's numbers in a namespace of the front's own. They end with the front: hosts see the
+end of their connection, and this process ends all others when it sees the end of its own.
 
 Messages on its standard input, a socket: `connect`, `place`, `placed`, `kill` and `forget` come, `connected`, `failed`,
 `waiting` and `ended` go.
@@ -11,12 +13,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import queue
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,11 @@ class Placer:
         self._packed: dict[str, dict[str, tuple[str, list[Any]]]] = {}
         self._packing: dict[str, threading.Lock] = {}
         self._actor_class: Any = None
+        #: Held while an actor is asked for.
+        self._asking = threading.Lock()
+        #: Actors to be ended. Ray may take long for each, where its cluster has no head for a while.
+        self._unwanted: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=self._end_unwanted, daemon=True).start()
 
     def __repr__(self) -> str:
         return f"<Placer of {len(self._actors)} actors>"
@@ -70,16 +78,52 @@ class Placer:
                 self._packed.pop(message["forget"], None)
                 self._packing.pop(message["forget"], None)
 
-    def connect(self, options: Mapping[str, Any]) -> None:
-        """Join the cluster, or start one in this process. Tells the front how that went."""
+    def connect(self, options: Mapping[str, Any], kept: Collection[int] = ()) -> None:
+        """Join the cluster, or start one in this process. Tells the front how that went.
+
+        `kept`: of the actors that an earlier process has asked for, those that stay.
+        """
         try:
             self._ray.init(**options)
             address = self._ray.util.get_node_ip_address()
             self._actor_class = self._ray.remote(self._host_class)
+            self._take_over(kept)
         except Exception as error:
             self._send({"failed": _told(error)})
             return
         self._send({"connected": {"address": address}})
+
+    def _take_over(self, kept: Collection[int]) -> None:
+        """Find the actors of an earlier process again, and end those that are not kept."""
+        for name, actor in self._named_actors():
+            if name.isdigit() and int(name) in kept:
+                self._actors[int(name)] = actor
+                # It answers once the worker's end is there.
+                self._follow(int(name), actor.end_reason.remote())
+            else:
+                self._unwanted.put(actor)
+        for number in kept:
+            if number not in self._actors:
+                self._send({"ended": number, "reason": "Ray has it no more"})
+
+    def _named_actors(self) -> Iterator[tuple[str, Any]]:
+        """Give all actors of this front that there are, whoever has asked for them."""
+        for name in self._ray.util.list_named_actors():
+            try:
+                actor = self._ray.get_actor(name)
+            except ValueError:
+                # It has ended just now.
+                continue
+            yield name, actor
+
+    def close(self) -> None:
+        """End all actors of this front, those that still wait for a node, too."""
+        with self._lock:
+            self._actors.clear()
+        # Who is about to ask for one has done so then.
+        with self._asking:
+            for _, actor in self._named_actors():
+                self._ray.kill(actor)
 
     def look(self) -> None:
         """Tell the front why workers have no node yet, where that has changed."""
@@ -118,29 +162,37 @@ class Placer:
             assignment.digests = {path: digest for path, (digest, _) in packed.items()}
             chunks = {digest: list(references) for digest, references in packed.values()}
             wants = message["resources"]
-            actor = self._actor_class.options(
-                num_cpus=wants.get("num_cpus", 1),
-                num_gpus=wants.get("num_gpus", 0),
-                memory=wants.get("memory") or None,
-                resources=wants.get("resources") or None,
-                scheduling_strategy=message["strategy"],
-                runtime_env=message["runtime_env"] or None,
-                max_restarts=0,
-                max_concurrency=1,
-            ).remote()
+            with self._asking:
+                if not self._is_wanted(number):
+                    return
+                actor = self._actor_class.options(
+                    num_cpus=wants.get("num_cpus", 1),
+                    num_gpus=wants.get("num_gpus", 0),
+                    memory=wants.get("memory") or None,
+                    resources=wants.get("resources") or None,
+                    scheduling_strategy=message["strategy"],
+                    runtime_env=message["runtime_env"] or None,
+                    name=str(number),
+                    lifetime="detached",
+                    max_restarts=0,
+                    max_concurrency=1,
+                ).remote()
             with self._lock:
                 is_wanted = number in self._actors
                 if is_wanted:
                     self._actors[number] = actor
                     self._waiting[number] = (wants, "")
             if not is_wanted:
-                self._ray.kill(actor)
+                self._unwanted.put(actor)
                 return
             # The secret goes to the actor alone, and not to the cluster's store of actors.
-            reference = actor.run.remote(assignment.to_members(), chunks)
-            reference.future().add_done_callback(lambda done: self._on_ended(number, done))
+            self._follow(number, actor.run.remote(assignment.to_members(), chunks))
         except Exception as error:
             self._end(number, _told(error))
+
+    def _is_wanted(self, number: int) -> bool:
+        with self._lock:
+            return number in self._actors
 
     def _pack(self, key: str, paths: Sequence[str]) -> dict[str, tuple[str, list[Any]]]:
         """Have what workers need in the object store: once for all workers of a model."""
@@ -162,6 +214,10 @@ class Placer:
                     self._packed[key] = found
         return {path: found[path] for path in paths}
 
+    def _follow(self, number: int, reference: Any) -> None:
+        """Tell the front of the end of an actor's worker. `reference`: to a call that says why."""
+        reference.future().add_done_callback(lambda done: self._on_ended(number, done))
+
     def _on_ended(self, number: int, done: Any) -> None:
         error = done.exception()
         self._end(number, str(done.result()) if error is None else _told(error))
@@ -169,9 +225,10 @@ class Placer:
     def _end(self, number: int, reason: str) -> None:
         with self._lock:
             is_known = number in self._actors
-            # With the last reference to it the actor ends.
-            self._actors.pop(number, None)
+            actor = self._actors.pop(number, None)
             self._waiting.pop(number, None)
+        if actor is not None:
+            self._unwanted.put(actor)
         if is_known:
             self._send({"ended": number, "reason": reason})
 
@@ -180,8 +237,16 @@ class Placer:
             actor = self._actors.pop(number, None)
             self._waiting.pop(number, None)
         if actor is not None:
-            self._ray.kill(actor)
+            self._unwanted.put(actor)
         self._send({"ended": number, "reason": "killed"})
+
+    def _end_unwanted(self) -> None:
+        while True:
+            actor = self._unwanted.get()
+            try:
+                self._ray.kill(actor)
+            except Exception as error:
+                sys.stderr.write(f"Ray: an actor cannot be ended: {_told(error)}\n")
 
 
 def _told(error: BaseException) -> str:
@@ -235,7 +300,7 @@ def main() -> int:
         )
         return 1
     placer = Placer(ray, WorkerHost, send)
-    placer.connect(first["connect"])
+    placer.connect(first["connect"], first["keep"])
     threading.Thread(target=_look_on, args=(placer,), daemon=True).start()
     while True:
         message, _ = receive_message(connection)
@@ -245,7 +310,11 @@ def main() -> int:
             placer.take(message)
         except Exception as error:
             sys.stderr.write(f"Ray: {_told(error)}\n")
-    # Ray ends the actors with their owner, and what was started in this process.
+    try:
+        placer.close()
+    except Exception as error:
+        sys.stderr.write(f"Ray: {_told(error)}\n")
+    # It ends what was started in this process.
     ray.shutdown()
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -22,10 +23,14 @@ class Ray:
     def __init__(self) -> None:
         self.actors: list[Any] = []
         self.killed: list[Any] = []
+        self.has_killed = threading.Semaphore(0)
         self.stored: list[bytes] = []
         self.rooms = [{"NodeID": "a", "Alive": True, "Resources": {"CPU": 4.0}}]
         self.init_error: Exception | None = None
-        self.util = SimpleNamespace(get_node_ip_address=lambda: "10.0.0.1")
+        self.named: dict[str, Any] = {}
+        self.util = SimpleNamespace(
+            get_node_ip_address=lambda: "10.0.0.1", list_named_actors=lambda: [*self.named, "gone"]
+        )
 
     def init(self, **options: Any) -> None:
         if self.init_error is not None:
@@ -41,18 +46,26 @@ class Ray:
                     calls.append(arguments)
                     return SimpleNamespace(future=lambda: done)
 
+                method = SimpleNamespace(remote=run)
                 actor = SimpleNamespace(
-                    asked=asked, calls=calls, done=done, run=SimpleNamespace(remote=run)
+                    asked=asked, calls=calls, done=done, run=method, end_reason=method
                 )
                 self.actors.append(actor)
+                self.named[asked["name"]] = actor
                 return actor
 
             return SimpleNamespace(remote=start)
 
         return SimpleNamespace(options=options)
 
+    def get_actor(self, name: str) -> Any:
+        if name not in self.named:
+            raise ValueError(name)
+        return self.named[name]
+
     def kill(self, actor: Any) -> None:
         self.killed.append(actor)
+        self.has_killed.release()
 
     def put(self, chunk: bytes) -> int:
         self.stored.append(chunk)
@@ -110,6 +123,8 @@ def test_ray_is_asked_for_what_the_model_says(scene: Scene) -> None:
         "resources": None,
         "scheduling_strategy": "SPREAD",
         "runtime_env": {"pip": ["numpy"]},
+        "name": "1",
+        "lifetime": "detached",
         "max_restarts": 0,
         "max_concurrency": 1,
     }
@@ -140,8 +155,42 @@ def test_a_worker_that_is_given_up_before_it_has_an_actor_gets_none(scene: Scene
     )
     scene.place(1)
     assert scene.next() == {"ended": 1, "reason": "killed"}
+    assert scene.ray.has_killed.acquire(timeout=5)
     assert scene.ray.killed == scene.ray.actors
     assert scene.ray.actors[0].calls == []
+
+
+def test_a_process_that_comes_after_another_one_finds_its_actors_and_ends_those_not_kept(
+    scene: Scene,
+) -> None:
+    for number in (1, 2, 3):
+        scene.place(number)
+    first, second, third = scene.ray.actors
+    later = Placer(scene.ray, object, scene.told.put)
+    later.connect({"address": "auto"}, kept=[2, 3, 4])
+    assert scene.next() == {"ended": 4, "reason": "Ray has it no more"}
+    assert scene.next() == {"connected": {"address": "10.0.0.1"}}
+    assert scene.ray.has_killed.acquire(timeout=5)
+    assert scene.ray.killed == [first]
+    later.take({"kill": 2})
+    assert scene.next() == {"ended": 2, "reason": "killed"}
+    _end(third, "exit code 7")
+    reasons = [scene.next(), scene.next()]
+    # Both processes follow it here.
+    assert reasons == [{"ended": 3, "reason": "exit code 7"}] * 2
+
+
+def test_at_the_server_s_end_all_its_actors_are_ended_those_without_a_node_too(
+    scene: Scene,
+) -> None:
+    scene.place(1)
+    scene.place(2)
+    scene.placer.close()
+    assert scene.ray.killed == scene.ray.actors
+    # What is about to be placed is not any more.
+    packing = {"place": 3, "key": "key", "folders": [], "assignment": {}}
+    scene.placer._place(3, packing)
+    assert len(scene.ray.actors) == 2
 
 
 def _end(actor: Any, result: Any) -> None:

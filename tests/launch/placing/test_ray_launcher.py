@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fake_node import FakeNode
 from support.link_listener import Listener
 
 from mms.errors import ConfigurationError
@@ -36,10 +37,20 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
+def node(tmp_path: Path) -> Iterator[FakeNode]:
+    node = FakeNode(tmp_path)
+    yield node
+    node.close()
+
+
+@pytest.fixture
+async def make(
+    tmp_path: Path, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Make]:
     """Make a launcher. Its folder of models on the node is one of the test's own."""
     monkeypatch.setenv("PYTHONPATH", str(FAKE))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("FAKE_NODE", node.path)
     (tmp_path / "s").mkdir()
     local = ProcessLauncher(tmp_path / "s", hello_timeout_s=5)
     await local.start()
@@ -114,6 +125,48 @@ async def test_a_worker_that_cannot_start_on_its_node_says_why(make: Make, tmp_p
     spec.runtime = "/no/such/python"
     with pytest.raises(LaunchFailed, match=r"on node 127.0.0.1 \(fake0000\): runtime /no/such"):
         await launcher.launch(spec, Listener(), 30)  # type: ignore[arg-type]
+
+
+async def test_workers_outlive_the_process_that_talks_to_ray(
+    make: Make, tmp_path: Path, node: FakeNode
+) -> None:
+    launcher = make(RayOptions(address="local"))
+    spec = spec_of(tmp_path)
+    kept, given_up = [await loaded(launcher, spec, Listener()) for _ in range(2)]
+    process = launcher._placer._process
+    assert process is not None
+    process.kill()
+    await process.ended
+    given_up.kill("seen")
+    # Another one finds the worker again: it says how that ends, and ends the other one's actor.
+    later = await loaded(launcher, spec, Listener())
+    assert not kept.closed.done()
+    assert launcher._placer._process not in (None, process)
+    os.kill(kept.pid, 9)
+    assert await kept.end_reason() == "killed by SIGKILL"
+    later.drain()
+    assert await later.end_reason() == "exit code 0"
+    await asyncio.gather(*launcher._reapers)
+    await asyncio.to_thread(wait_for_all, node)
+
+
+async def test_a_worker_without_a_node_is_placed_anew_by_the_next_process_that_talks_to_ray(
+    make: Make, tmp_path: Path
+) -> None:
+    launcher = make(RayOptions(address="local"))
+    await launcher.start()
+    process = launcher._placer._process
+    assert process is not None
+    process.kill()
+    link = await loaded(launcher, spec_of(tmp_path), Listener())
+    assert launcher._placer._process is not process
+    assert not link.closed.done()
+
+
+def wait_for_all(node: FakeNode) -> None:
+    """Wait until all actors have ended: none of these tests ends without it."""
+    for actor in [*node.actors.values()]:
+        actor.wait(20)
 
 
 async def test_a_cluster_that_is_not_there_is_told_at_the_start(make: Make) -> None:

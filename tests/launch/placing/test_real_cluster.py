@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support.processes import command_line, tagged_processes
 from support.server import Server
 from support.waiting import eventually
 
@@ -85,6 +86,57 @@ def server(cluster: dict[str, Any], tmp_path: Path) -> Iterator[Server]:
         server.kill()
 
 
+def kill(process: psutil.Process) -> None:
+    """Kill a process and all below it."""
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+@contextlib.contextmanager
+def load_on(server: Server, rate: int) -> Iterator[Counter[int]]:
+    """Ten clients ask for ten seconds, `rate` times a second in all. Give the statuses of the answers so far."""
+    statuses: Counter[int] = Counter()
+    began_at = time.monotonic()
+
+    def ask(turn: int) -> None:
+        for number in range(rate):
+            due = began_at + (number + turn / 10) * 10 / rate
+            time.sleep(max(due - time.monotonic(), 0))
+            statuses[server.inference.post("/predictions/m", b"x").status] += 1
+
+    clients = [threading.Thread(target=ask, args=(turn,)) for turn in range(10)]
+    for client in clients:
+        client.start()
+    try:
+        yield statuses
+    finally:
+        for client in clients:
+            client.join(60)
+
+
+def register(server: Server, workers: int, more: str = "") -> None:
+    reply = server.management.post(
+        f"/models?url=sleeps&model_name=m&initial_workers={workers}&synchronous=true&request_timeout=5{more}"
+    )
+    assert reply.status == 200, reply.body
+
+
+def placers_of(server: Server) -> list[psutil.Process]:
+    """Return the processes of a server that talk to Ray."""
+    found = tagged_processes(server.tag)
+    return [each for each in found if "placer_process import run" in " ".join(command_line(each))]
+
+
+def hosts_running() -> list[psutil.Process]:
+    """Return the actors on this machine, of whatever server."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "ray::WorkerHost" in " ".join(process.info["cmdline"] or ())
+    ]
+
+
 def nodes_of(server: Server) -> Counter[str]:
     workers = server.management.get("/models/m").json()["workers"]
     return Counter(w["node"] for w in workers if w["state"] in ("READY", "BUSY"))
@@ -109,47 +161,41 @@ def test_the_death_of_a_node_under_load_is_no_client_s_error(
     cluster: dict[str, Any], server: Server
 ) -> None:
     """200 requests a second for 20 ms each; two of three nodes stay, with three workers each."""
-    reply = server.management.post(
-        "/models?url=sleeps&model_name=m&initial_workers=9&synchronous=true&request_timeout=5"
-    )
-    assert reply.status == 200, reply.body
+    register(server, 9)
     eventually("each node has workers", lambda: len(nodes_of(server)) == 3)
-    statuses: Counter[int] = Counter()
-    began_at = time.monotonic()
-
-    def ask(turn: int) -> None:
-        # Ten clients, each 20 times a second.
-        for number in range(200):
-            due = began_at + (number + turn / 10) / 20
-            time.sleep(max(due - time.monotonic(), 0))
-            statuses[server.inference.post("/predictions/m", b"x").status] += 1
-
-    clients = [threading.Thread(target=ask, args=(turn,)) for turn in range(10)]
-    for client in clients:
-        client.start()
-    eventually("the load runs", lambda: statuses[200] > 400)
-    for pid in cluster["pids"].pop():
-        node = psutil.Process(pid)
-        for process in (node, *node.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-    for client in clients:
-        client.join(60)
+    with load_on(server, 200) as statuses:
+        eventually("the load runs", lambda: statuses[200] > 400)
+        for pid in cluster["pids"].pop():
+            kill(psutil.Process(pid))
     assert statuses == {200: 2000}
     eventually("all workers are there again", lambda: nodes_of(server).total() == 9, 60)
     assert len(nodes_of(server)) == 2
 
 
+def test_workers_outlive_the_process_that_talks_to_ray_and_the_next_one_ends_them(
+    server: Server,
+) -> None:
+    register(server, 4)
+    hosts = hosts_running()
+    workers = nodes_of(server)
+    with load_on(server, 50) as statuses:
+        eventually("the load runs", lambda: statuses[200] > 50)
+        (former,) = placers_of(server)
+        kill(former)
+    assert statuses == {200: 500}
+    assert hosts_running() == hosts
+    assert nodes_of(server) == workers
+    # The next one has found them: it is who ends what the model needs no more, and gets new ones.
+    eventually("there is another one", lambda: len(placers_of(server)) == 1)
+    assert server.management.put("/models/m?min_worker=6&synchronous=true").status == 200
+    assert nodes_of(server).total() == 6
+    assert server.management.delete("/models/m").status == 200
+    eventually("no host is left", lambda: not hosts_running())
+
+
 def test_hosts_end_with_the_server(server: Server) -> None:
-    reply = server.management.post(
-        "/models?url=sleeps&model_name=m&initial_workers=2&synchronous=true"
-    )
-    assert reply.status == 200, reply.body
-    hosts = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "ray::WorkerHost.run" in " ".join(process.info["cmdline"] or ())
-    ]
+    register(server, 2)
+    hosts = hosts_running()
     workers = [child for host in hosts for child in host.children(recursive=True)]
     assert len(workers) >= len(hosts) >= 2
     server.signal_main(9)
