@@ -14,6 +14,8 @@ _Group = TypeVar("_Group", bound="Options")
 
 #: Of each kind of options, what `_homes` has found: fields do not change, and are asked for with each registration.
 _HOMES: Final[dict[type[Any], dict[str, str | None]]] = {}
+#: The same of `all_parameters`: a file of models asks for them with each of thousands.
+_PARAMETERS: Final[dict[type[Any], tuple[tuple[str, Parameter], ...]]] = {}
 
 
 class Call(Protocol):
@@ -155,8 +157,7 @@ class Options:
     @classmethod
     def all_parameters(cls) -> list[tuple[str, Parameter]]:
         """Return its parameters by the names of their members, those of groups behind its own."""
-        groups = [kind for member in fields(cls) if (kind := group_of(member)) is not None]
-        return [*cls.own_parameters(), *(each for kind in groups for each in kind.own_parameters())]
+        return [*_all_parameters(cls)]
 
     def with_defaults(self: _Options, settings: Defaults) -> _Options:
         """The same with the defaults of its own parameters where it says nothing: the server's, else those of all."""
@@ -202,6 +203,15 @@ class Options:
             if value is not None and value != shown.unless:
                 found[shown.name] = list(value) if isinstance(value, tuple) else value
         return found
+
+
+def _all_parameters(options: type[Options]) -> tuple[tuple[str, Parameter], ...]:
+    found = _PARAMETERS.get(options)
+    if found is None:
+        groups = [kind for member in fields(options) if (kind := group_of(member)) is not None]
+        own = (kind.own_parameters() for kind in (options, *groups))
+        found = _PARAMETERS[options] = tuple(each for parameters in own for each in parameters)
+    return found
 
 
 def read_parameter(declared: Parameter, call: Call, *, is_json: bool) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from support.waiting import until
 
+from mms.errors import Conflict
 from mms.serving import RegisterOptions
 from mms.serving.watched.desired_models import DesiredModels
 from mms.serving.watched.desired_state import DesiredModel, DesiredState
@@ -217,14 +218,62 @@ async def test_an_entry_is_compared_with_those_of_its_name_alone_however_many_ha
         __hash__ = None  # type: ignore[assignment]
 
     def state(batch_size: int) -> DesiredState:
-        options = RegisterOptions(batch_size=batch_size)
-        return DesiredState(tuple(Counted(f"m{number}", options) for number in range(200)))
+        names = [("v", f"v-{number}") for number in range(200)]
+        names += [(f"m{number}", "m") for number in range(200)]
+        return DesiredState(
+            tuple(Counted(n, RegisterOptions(url=u, batch_size=batch_size)) for n, u in names)
+        )
 
     desired = DesiredModels(tmp_path / "none", cast(Any, None), interval_s=1000, count=1)
     desired._follow(state(1))
-    desired._follow(state(2))
+    for models in (state(2).models, state(2).models[::-1]):
+        desired._follow(DesiredState(models))
     desired.close()
-    assert compared <= 2 * 200
+    assert len(desired._tracked) == 400
+    assert compared <= 2 * 400
+
+
+async def test_an_entry_that_comes_back_before_its_model_could_go_is_that_model(
+    tmp_path: Path,
+) -> None:
+    held: list[Any] = []
+
+    class Swap:
+        async def add(self, options: RegisterOptions, name: str, count: int) -> Any:
+            held.append(SimpleNamespace(name=name, version="", full_name=name, is_ready=False))
+            return held[-1]
+
+        def holds(self, served: Any) -> bool:
+            return served in held
+
+        async def remove(self, served: Any) -> None:
+            raise Conflict("Others ask it.")
+
+    file = tmp_path / "models.yaml"
+    desired = DesiredModels(file, cast(Any, Swap()), interval_s=1000, count=1)
+    reasons = []
+    for models in ("[{url: one}]", "[]", "[{url: one}]"):
+        put(file, f"models: {models}")
+        await desired.look()
+        await desired.settled()
+        reasons.append([each.reason for each in desired._tracked])
+    desired.close()
+    assert (reasons, len(held)) == ([[""], ["Others ask it."], [""]], 1)
+
+
+async def test_a_file_that_never_comes_to_rest_is_told_and_one_that_was_not_read_yet_is_not_applied(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "models.yaml"
+    desired = DesiredModels(file, cast(Any, None), interval_s=1000, count=1)
+    assert desired.describe()["reason"] == "it has not been read yet"
+    for number in range(10):
+        file.write_text(f"models: []\n# {number}")
+        await desired.look()
+    told = desired.describe()
+    assert (told["status"], told["reason"][:28]) == ("FAILED", "it changes all the time, and")
+    await desired.look()
+    assert desired.describe()["status"] == "APPLIED"
 
 
 def test_the_first_version_in_the_file_stays_the_default_where_another_one_has_changed(

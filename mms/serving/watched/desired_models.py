@@ -9,6 +9,8 @@ import math
 import os
 import stat
 import time
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -36,6 +38,8 @@ logger = logging.getLogger("mms.serving")
 #: Until what could not be done is tried again: at first, and at most, in seconds.
 _FIRST_RETRY_S: Final = 5.0
 _MOST_RETRY_S: Final = 300.0
+#: Looks in a row that find another file, until it is said that it does not come to rest.
+_MOST_LOOKS: Final = 10
 
 LOADING: Final = "LOADING"
 READY: Final = "READY"
@@ -65,6 +69,13 @@ class _Tracked:
             return self.served.name
         return self.wanted.name if self.wanted is not None else ""
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Name and url: there is at most one model of both."""
+        if self.wanted is not None:
+            return _place_of(self.wanted)
+        return self.name, self.applied.url if self.applied is not None else ""
+
 
 class DesiredModels:
     """Looks at a file at intervals, and registers, changes and unregisters models. Called on the event loop.
@@ -83,11 +94,15 @@ class DesiredModels:
         self._state = DesiredState()
         #: The place in the file, by the identity of what is wanted.
         self._order: dict[int, int] = {}
+        #: By the name in the file.
+        self._named: dict[str, list[_Tracked]] = {}
         #: Digest of what counts, and of what the last look has found.
         self._applied = ""
         self._seen = ""
+        #: Looks in a row that have found it changed.
+        self._changing = 0
         #: Why the file as it is now does not count; empty where it does.
-        self._problem = ""
+        self._problem = " it has not been read yet"
         self._applied_at: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -131,10 +146,13 @@ class DesiredModels:
             digest = sha256(text).hexdigest()
             is_at_rest = digest == self._seen or changed_at < time.time() - self._interval_s
             self._seen = digest
+            self._changing = 0 if is_at_rest else self._changing + 1
             if digest == self._applied:
                 self._problem = ""
             elif is_first or is_at_rest:
                 await self._take(text, digest)
+            elif self._changing >= _MOST_LOOKS:
+                self._refuse("it changes all the time, and counts once two looks find the same", "")
         self._retry()
 
     async def _take(self, text: bytes, digest: str) -> None:
@@ -158,42 +176,50 @@ class DesiredModels:
             )
 
     def _follow(self, state: DesiredState) -> None:
-        """Find the model of each entry: one that is the same, else another one of its name, else a new one."""
+        """Find the model of each entry: the one of its name and url, else another one of its name, else a new one."""
         self._state = state
         self._order = {id(model): number for number, model in enumerate(state.models)}
-        # By name: all pairs of a long file take longer than the event loop may be held.
-        free: dict[str, list[_Tracked]] = {}
-        for each in self._tracked:
-            if each.wanted is not None:
-                free.setdefault(each.wanted.name, []).append(each)
+        # All pairs of a long file take longer than the event loop may be held.
+        free: dict[tuple[str, str], deque[_Tracked]] = {}
+        for each in sorted(self._tracked, key=_preference):
+            free.setdefault(each.place, deque()).append(each)
         left: list[DesiredModel] = []
         for model in state.models:
-            named = free.get(model.name, [])
-            same = next((each for each in named if each.wanted == model), None)
-            if same is None:
-                left.append(model)
+            if found := free.get(_place_of(model)):
+                self._want(found.popleft(), model)
             else:
-                named.remove(same)
-                # Equal, but it may stand at another place.
-                same.wanted = model
+                left.append(model)
+        others: dict[str, deque[_Tracked]] = {}
+        for (name, _), unnamed in free.items():
+            others.setdefault(name, deque()).extend(unnamed)
         new: list[DesiredModel] = []
         for model in left:
-            if named := free.get(model.name, []):
-                found = named.pop(0)
-                found.wanted = model
-                self._act(found)
+            if found := others.get(model.name):
+                self._want(found.popleft(), model)
             else:
                 new.append(model)
         # Names become free before others may have them.
-        for each in (each for named in free.values() for each in named):
-            each.wanted = None
-            self._act(each)
+        for each in (each for named in others.values() for each in named):
+            if each.wanted is not None:
+                each.wanted = None
+                self._act(each)
         for model in new:
             tracked = _Tracked(model)
             tracked.changes = NewestChange(partial(self._acting, tracked))
             self._tracked.append(tracked)
             self._act(tracked)
-        self._set_defaults()
+        self._named = {}
+        for each in self._tracked:
+            if each.wanted is not None:
+                self._named.setdefault(each.wanted.name, []).append(each)
+        self._set_defaults(self._tracked)
+
+    def _want(self, tracked: _Tracked, model: DesiredModel) -> None:
+        is_same = tracked.wanted == model
+        # Equal, it may stand at another place.
+        tracked.wanted = model
+        if not is_same:
+            self._act(tracked)
 
     def _act(self, tracked: _Tracked) -> None:
         tracked.retry_s, tracked.retry_at = _FIRST_RETRY_S, math.inf
@@ -208,7 +234,7 @@ class DesiredModels:
             is_gone = tracked.served is not None and not self._swap.holds(tracked.served)
             if tracked.retry_at <= now or (is_gone and tracked.retry_at == math.inf):
                 tracked.changes.come()
-        self._set_defaults()
+        self._set_defaults(self._tracked)
 
     async def _acting(self, tracked: _Tracked, superseded: asyncio.Future[None]) -> None:
         before = tracked.name
@@ -230,7 +256,7 @@ class DesiredModels:
                 self._tracked.remove(tracked)
             # Others' stay: all of them for each of thousands would hold the event loop.
             for name in {before, tracked.name}:
-                self._set_defaults(name)
+                self._set_defaults(self._named.get(name, ()))
 
     async def _update(
         self, tracked: _Tracked, wanted: DesiredModel, superseded: asyncio.Future[None]
@@ -274,19 +300,17 @@ class DesiredModels:
         tracked.retry_at = time.monotonic() + tracked.retry_s
         tracked.retry_s = min(tracked.retry_s * 2, _MOST_RETRY_S)
 
-    def _set_defaults(self, name: str | None = None) -> None:
+    def _set_defaults(self, concerned: Iterable[_Tracked]) -> None:
         """Have the version that the file names be the default, else the first that it has; once that is ready.
 
-        `name`: of that model alone.
+        `concerned`: all of a name, or of several ones.
         """
         wanted: dict[str, ServedModel] = {}
         named = self._state.defaults or {}
         present = [
             (self._order.get(id(each.wanted), math.inf), served)
-            for each in self._tracked
-            if each.wanted is not None
-            and (served := each.served) is not None
-            and name in (None, served.name)
+            for each in concerned
+            if each.wanted is not None and (served := each.served) is not None
         ]
         for _, served in sorted(present, key=lambda each: each[0]):
             if served.name not in named or named[served.name] == served.version:
@@ -337,6 +361,15 @@ class DesiredModels:
         else:
             row["status"] = READY
         return row
+
+
+def _place_of(model: DesiredModel) -> tuple[str, str]:
+    return model.name, model.options.url
+
+
+def _preference(tracked: _Tracked) -> tuple[bool, bool]:
+    """Of those of one place the entry's is first the one that is served, and last one that leaves."""
+    return tracked.wanted is None, tracked.served is None
 
 
 def _bounds_of(options: RegisterOptions) -> WorkerBounds | None:
