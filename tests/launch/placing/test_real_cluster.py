@@ -57,7 +57,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     try:
         # Ray says things of its own before.
         line = next(line for line in process.stdout if line.startswith(b'{"address"'))
-        yield json.loads(line)
+        yield json.loads(line) | {"process": process}
         process.stdin.close()
         process.wait(30)
     finally:
@@ -86,9 +86,13 @@ def server(cluster: dict[str, Any], tmp_path: Path) -> Iterator[Server]:
         server.kill()
 
 
+def tree_of(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
 def kill(process: psutil.Process) -> None:
     """Kill a process and all below it."""
-    for each in (process, *process.children(recursive=True)):
+    for each in tree_of(process):
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
 
@@ -191,6 +195,41 @@ def test_workers_outlive_the_process_that_talks_to_ray_and_the_next_one_ends_the
     assert nodes_of(server).total() == 6
     assert server.management.delete("/models/m").status == 200
     eventually("no host is left", lambda: not hosts_running())
+
+
+def test_a_head_that_starts_anew_under_load_is_no_client_s_error(
+    cluster: dict[str, Any], server: Server
+) -> None:
+    register(server, 4)
+    workers = nodes_of(server)
+    with load_on(server, 50) as statuses:
+        eventually("the load runs", lambda: statuses[200] > 50)
+        process = cluster["process"]
+        process.stdin.write(b"head\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"{}\n"
+    assert statuses == {200: 500}
+    assert nodes_of(server) == workers
+    # And the cluster is one.
+    assert server.management.put("/models/m?min_worker=6&synchronous=true").status == 200
+    assert nodes_of(server).total() == 6
+
+
+def test_a_node_that_stands_still_for_two_seconds_is_no_client_s_error(
+    cluster: dict[str, Any], server: Server
+) -> None:
+    register(server, 4)
+    workers = nodes_of(server)
+    with load_on(server, 50) as statuses:
+        eventually("the load runs", lambda: statuses[200] > 50)
+        node = [each for pid in cluster["pids"][0] for each in tree_of(psutil.Process(pid))]
+        for process in node:
+            process.suspend()
+        time.sleep(2)
+        for process in node:
+            process.resume()
+    assert statuses == {200: 500}
+    assert nodes_of(server) == workers
 
 
 def test_hosts_end_with_the_server(server: Server) -> None:
