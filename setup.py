@@ -22,6 +22,7 @@ MODULES = (
     "mms/core/chosen_policy.py",
     "mms/core/ids.py",
     "mms/core/model.py",
+    "mms/core/sequences/version.py",
     "mms/core/priority_queue.py",
     "mms/core/registry.py",
     "mms/core/request.py",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from archiver.errors import ArchiveError
 from mms.interfaces import INTERFACES, part
-from mms.registration import InvalidValue, Kind, ModelParameters
+from mms.registration import AdmissionParameters, InvalidValue, Kind
 from mms.registration.kind import count_exactly
 from mms.text.brief import brief
 from mms.text.nearest import did_you_mean
@@ -44,7 +44,7 @@ class ConfigKeys:
 _KEYS: Final[Mapping[str, tuple[str, Kind, str]]] = {
     key.name: (member, declared.kind, key.unit)
     for options in (
-        ModelParameters,
+        AdmissionParameters,
         *(part(each.parameters) for each in INTERFACES if each.parameters),
     )
     for member, declared in options.own_parameters()
@@ -55,20 +55,14 @@ _DEVICE_TYPE: Final = "deviceType"
 #: Of a model in several processes.
 _PARALLEL_TYPE: Final = "parallelType"
 _TORCHRUN: Final = "torchrun"
-_KNOWN: Final = (*_KEYS, *_WORKERS, _DEVICE_TYPE, _PARALLEL_TYPE, _TORCHRUN)
-_OF_SEQUENCES: Final = "requests of a sequence are not kept together"
+#: Those of models of one interface, which its workers read.
+_OF_INTERFACES: Final = tuple(key for each in INTERFACES for key in each.config_keys)
+_KNOWN: Final = (*_KEYS, *_WORKERS, _DEVICE_TYPE, *_OF_INTERFACES)
 #: TorchServe's, which this server does not have, and what to know of each.
 _WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "parallelLevel": "nproc-per-node of torchrun says how many processes there are, and each sees all GPUs",
     "maxRetryTimeoutInSec": "a worker that fails is started anew after ever longer pauses",
-    "useJobTicket": "max_queue_time_ms refuses requests that would wait",
-    "sequenceMaxIdleMSec": _OF_SEQUENCES,
-    "sequenceTimeoutMSec": _OF_SEQUENCES,
-    "maxSequenceJobQueueSize": _OF_SEQUENCES,
-    "maxNumSequence": _OF_SEQUENCES,
-    "sequenceBatching": _OF_SEQUENCES,
-    "stateful": _OF_SEQUENCES,
-    "continuousBatching": "a handler is called with whole requests alone",
+    "stateful": "sequenceBatching keeps the requests of a sequence together",
     "asyncCommunication": "a handler that is a coroutine runs without it, one batch after the other",
     "useVenv": "install_requirements=venv of the registration is the same",
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mms.core.pool import Pool
     from mms.core.registry import Registry
     from mms.core.request import Reply, Request
+    from mms.core.sequences.version import SequencedVersion
     from mms.core.worker import Batch, Worker, WorkerState
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Registry",
     "Reply",
     "Request",
+    "SequencedVersion",
     "Worker",
     "WorkerState",
     "clients_request_id",
@@ -49,6 +51,7 @@ _MODULES = {
     "Registry": "mms.core.registry",
     "Reply": "mms.core.request",
     "Request": "mms.core.request",
+    "SequencedVersion": "mms.core.sequences.version",
     "Worker": "mms.core.worker",
     "WorkerState": "mms.core.worker",
     "clients_request_id": "mms.core.ids",

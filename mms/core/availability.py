@@ -30,6 +30,15 @@ def failed_worker(workers: Iterable[Worker]) -> Worker | None:
     return failed
 
 
+def free_places(workers: Iterable[Worker]) -> int:
+    """Return how many requests workers could have at once."""
+    return sum(
+        worker.places if worker.is_continuous else worker.batch_size
+        for worker in workers
+        if worker.state is WorkerState.READY and worker.has_stream_room and not worker.in_flight
+    )
+
+
 def unavailable(
     name: str,
     version: str | None,
@@ -39,10 +48,12 @@ def unavailable(
     *,
     is_closed: bool = False,
     is_coming_up: bool = False,
+    has_tickets: bool = False,
 ) -> ServiceUnavailable:
     """Return the error for a request that a model cannot queue; the beginning is MMS's text, which clients compare.
 
     `is_closed`: the model takes no more requests. `is_coming_up`: it gets its workers without anybody's order.
+    `has_tickets`: no request may wait.
     """
     failed = failed_worker(workers)
     if failed is not None:
@@ -52,7 +63,10 @@ def unavailable(
     text = f"No worker is available to serve request for model: {name}. "
     if is_closed:
         return ServiceUnavailable(f"{text}It takes no more requests.", retry_after_s=retry_after_s)
-    text += "Consider increasing job queue size."
+    if has_tickets and workers:
+        text += "All of its workers have work, and job_tickets lets no request wait."
+    else:
+        text += "Consider increasing job queue size."
     if not workers and not is_coming_up:
         order = f"PUT /models/{quote(name, safe='')}?min_worker=1"
         if version is not None:

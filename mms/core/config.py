@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mms.core.sequences.rules import SequenceRules
+
 #: What may wait for one model where nobody has said how many requests may: so many, whose bodies hold so many bytes.
 #: A crowd of 1,000 connections then waits in turn, rather than being refused and coming back.
 QUEUE_CAPACITY = 1000
@@ -33,6 +35,10 @@ class ModelConfig:
     max_queue_s: float = 0.0
     #: Streams that a worker may have open and get more requests.
     max_streams: int = MAX_STREAMS
+    #: A request is taken only where a worker can have it at once. `queue_capacity` is 0 then.
+    has_tickets: bool = False
+    #: Requests belong to sequences; None: each is by itself.
+    sequences: SequenceRules | None = None
 
 
 @dataclass(slots=True)

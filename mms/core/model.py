@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 
-from mms.core.availability import failed_worker, unavailable
+from mms.core.availability import failed_worker, free_places, unavailable
 from mms.core.batching.cost import ArrivalGap, BatchCost
 from mms.core.chosen_policy import ChosenPolicy
 from mms.core.config import ModelConfig, ModelStatistics
@@ -119,6 +119,8 @@ class ModelVersion:
 
     @property
     def is_full(self) -> bool:
+        if self.config.has_tickets:
+            return len(self.queue) >= free_places(self.workers) or self.bytes.is_full(self.queue)
         waiting = len(self.queue) + self._ahead
         if self.policy.rule.assembly_since is not None:
             # What a worker is assembling counts as taken, as in MMS.
@@ -162,6 +164,7 @@ class ModelVersion:
             *(self.name, self.version, self.workers, self.load_backoff, self.retry_after_s()),
             is_closed=self.is_closed,
             is_coming_up=is_coming_up,
+            has_tickets=self.config.has_tickets,
         )
 
     def retry_after_s(self) -> int:

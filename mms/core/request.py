@@ -86,6 +86,7 @@ class Request:
         "priority",
         "received_at",
         "reply",
+        "sequence",
         "span",
         "version",
     )
@@ -123,6 +124,8 @@ class Request:
         self.is_solo = False
         #: None: it is not traced.
         self.span: RequestTrace | None = None
+        #: The `Sequence` that it is a part of, where its model has some.
+        self.sequence: Any = None
 
     def __repr__(self) -> str:
         done = " done" if self.is_done else ""

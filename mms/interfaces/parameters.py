@@ -6,17 +6,17 @@ from dataclasses import make_dataclass
 from typing import TYPE_CHECKING
 
 from mms.interfaces import INTERFACES, part
-from mms.registration import ModelParameters, group
+from mms.registration import AdmissionParameters, group
 
 if TYPE_CHECKING:
-    InterfaceParameters = ModelParameters
+    InterfaceParameters = AdmissionParameters
 else:
     _GROUPS = [(each.name, part(each.parameters)) for each in INTERFACES if each.parameters]
     #: How a model of any interface is registered. A group has the name of its interface.
     InterfaceParameters = make_dataclass(
         "InterfaceParameters",
         [(name, kind, group(kind)) for name, kind in _GROUPS],
-        bases=(ModelParameters,),
+        bases=(AdmissionParameters,),
         frozen=True,
         slots=True,
         namespace={"__module__": __name__},

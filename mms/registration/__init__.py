@@ -1,7 +1,7 @@
 """Every parameter of a registration once: calls, flags, files, descriptions and docs are made of these tables."""
 
+from mms.registration.admission import AdmissionParameters
 from mms.registration.kind import RUNTIMES, InvalidCall, InvalidValue, Kind, is_runtime
-from mms.registration.model import ModelParameters
 from mms.registration.options import Call, Options
 from mms.registration.parameter import (
     REGISTER,
@@ -20,12 +20,12 @@ __all__ = [
     "REGISTER",
     "RUNTIMES",
     "SCALE",
+    "AdmissionParameters",
     "Call",
     "InvalidCall",
     "InvalidValue",
     "Key",
     "Kind",
-    "ModelParameters",
     "Options",
     "Parameter",
     "ScaleParameters",

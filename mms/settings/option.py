@@ -139,6 +139,12 @@ def _odd_words(text: str) -> str | None:
     return "is no list of words with commas between them, so no browser accepts it"
 
 
+def _header_name(text: str) -> str:
+    if not _HEADER_WORD.fullmatch(text.strip()):
+        raise ValueError
+    return text.strip()
+
+
 def _handler(text: str) -> str:
     if not text.partition(":")[0].strip():
         raise ValueError
@@ -209,6 +215,7 @@ WRITTEN_FOLDER = replace(TEXT, refuse=folder_unusable, warn=odd_text)
 WRITTEN_FILE = replace(TEXT, refuse=file_unusable, warn=odd_text)
 ORIGIN = Kind("origin", "*, null, or scheme://host[:port]", _header_value, warn=_odd_origin)
 HEADER_WORDS = Kind("words", "words with commas between them", _header_value, warn=_odd_words)
+HEADER_NAME = Kind("header", "the name of a header", _header_name)
 PATH = Kind("path", "a path such as /metrics", _path)
 #: Java's rule: whatever is not `true` is false.
 BOOLEAN = Kind("true or false", "true or false", lambda text: text.strip().lower() == "true")

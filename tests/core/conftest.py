@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from mms.core import ModelConfig, ModelVersion, Pool, Request, Worker, WorkerState, recovery
+from mms.core import (
+    ModelConfig,
+    ModelVersion,
+    Pool,
+    Request,
+    SequencedVersion,
+    Worker,
+    WorkerState,
+    recovery,
+)
 from mms.core.request import Buffer
+from mms.core.sequences.rules import SequenceRules
 from mms.errors import ServerError
 
 
@@ -89,6 +101,49 @@ class Bench:
         worker.state = WorkerState.BACKOFF
         worker.link = None
         recovery.lose_worker(self.model, worker, now)
+
+
+class SequenceBench(Bench):
+    """A model with sequences."""
+
+    def __init__(self, workers: int = 1, batch_size: int = 4, **rules: Any) -> None:
+        super().__init__(0)
+        config = ModelConfig(
+            batch_size=batch_size,
+            batch_policy=rules.pop("policy", "adaptive"),
+            has_retry=False,
+            sequences=SequenceRules(**{"most_waiting": 9, **rules}),
+        )
+        self.model: SequencedVersion = SequencedVersion("m", None, config)
+        self.pool = Pool(self.model)
+        started, _ = self.pool.scale(workers, workers)
+        for worker in started:
+            self.make_ready(worker)
+
+    def ask(self, id: str = "", now: float = 0.0, headers: bytes = b"") -> Request:
+        """Send a request of a sequence."""
+        request = self.request(now)
+        lines = [b"Ts_Request_Sequence_Id", id.encode()] if id else []
+        request.head.headers = b"\n".join([*lines, *([headers] if headers else [])])
+        self.model.enqueue(request)
+        return request
+
+    def sent(self, now: float = 0.0) -> list[tuple[int, list[Request]]]:
+        """Send what can go, as (index of the worker, its requests)."""
+        return [
+            (self.workers.index(worker), batch.requests)
+            for worker, batch in self.model.dispatch(now)
+        ]
+
+    def answer(self, worker: Worker, now: float = 0.0, headers: bytes = b"") -> None:
+        for request in worker.in_flight[0].requests:
+            request.answer(200, b"", headers, b"OK")
+        self.model.finish_head(worker, 0.01, True, now)
+
+
+@pytest.fixture
+def sequences() -> type[SequenceBench]:
+    return SequenceBench
 
 
 @pytest.fixture

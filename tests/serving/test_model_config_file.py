@@ -91,7 +91,8 @@ async def test_what_is_wrong_in_the_file_is_told_and_has_no_effect(
     assert "unknown key 'maxWorker' has no effect; did you mean maxWorkers?" in told
     assert "parallelType is TorchServe's and has no effect here" in told
     assert "minWorkers -1 and maxWorkers None have no effect" in told
-    assert "handler" not in told
+    assert "handler " not in told
+    assert "parallelType of model-config.yaml has no effect on model m: only handlers of" in told
 
 
 async def test_the_handler_finds_the_whole_file_in_its_context(bench: Any) -> None:

@@ -39,6 +39,7 @@ OBEYED = {
     "text": _TEXTS,
     "handler": _TEXTS - {"missing path"},
     "words": set(ABSURD),
+    "header": _NUMBERS | {"negative", "not a number", "wrong unit", "blank around", "wrong case"},
     "path": {"missing path"},
     "names": set(ABSURD),
     "regular expression": set(ABSURD),

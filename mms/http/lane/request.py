@@ -29,6 +29,7 @@ class LaneRequest(Request):
         self.deaths = 0
         self.is_solo = False
         self.span = None
+        self.sequence = None
         self.is_kept_alive = head.is_kept_alive
         #: The model is registered: its name may become a label of metrics.
         self.is_known = True

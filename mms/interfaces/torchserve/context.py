@@ -56,13 +56,17 @@ class Context(MmsContext):
         self._load_id = os.urandom(16).hex()
         #: Of continuous batching: a function for each request that says whether its answer is complete.
         self.stopping_criteria: Any = None
-        self.header_key_sequence_id = os.getenv("TS_REQUEST_SEQUENCE_ID", "ts_request_sequence_id")
-        self.header_key_sequence_start = os.getenv(
-            "TS_REQUEST_SEQUENCE_START", "ts_request_sequence_start"
+        self.use_sequence_headers(
+            os.getenv("TS_REQUEST_SEQUENCE_ID", "ts_request_sequence_id"),
+            os.getenv("TS_REQUEST_SEQUENCE_START", "ts_request_sequence_start"),
+            os.getenv("TS_REQUEST_SEQUENCE_END", "ts_request_sequence_end"),
         )
-        self.header_key_sequence_end = os.getenv(
-            "TS_REQUEST_SEQUENCE_END", "ts_request_sequence_end"
-        )
+
+    def use_sequence_headers(self, id: str, start: str, end: str) -> None:
+        """Have handlers find these names for the headers of a sequence."""
+        self.header_key_sequence_id = id
+        self.header_key_sequence_start = start
+        self.header_key_sequence_end = end
 
     def _make_processors(self) -> list[RequestProcessor]:
         return RequestProcessors(map(_Processor, self._types, self._blocks))

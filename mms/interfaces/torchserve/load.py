@@ -18,5 +18,7 @@ class HandlerLoad(Message):
     envelope: str = ""
     #: Metrics that handlers find before they have made any: `type`, `name`, `unit`, `dimensions`.
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    #: The headers of a request's sequence: its id, what begins it, and what ends it; empty: the usual ones.
+    sequence_headers: list[str] = field(default_factory=list)
     #: Why the load is to fail.
     problem: str = ""

@@ -84,7 +84,7 @@ def composite_members(
     manifest = found.with_overrides(model_name=name, handler=handler)
     effective = options.with_defaults(settings)
     return {
-        "model": ModelVersion(name, found.model_version, model_config(effective)),
+        "model": ModelVersion(name, found.model_version, model_config(effective, settings)),
         "url": options.url or str(archive.folder),
         "archive": archive,
         "manifest": manifest,

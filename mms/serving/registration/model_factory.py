@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
 from archiver.manifest import MANIFEST_NAME
-from mms.core import QUEUE_BYTES, QUEUE_CAPACITY, ModelConfig, ModelVersion, Pool, Worker
+from mms.core import (
+    QUEUE_BYTES,
+    QUEUE_CAPACITY,
+    ModelConfig,
+    ModelVersion,
+    Pool,
+    SequencedVersion,
+    Worker,
+)
 from mms.core.batching import AdaptivePolicy
 from mms.core.config import MAX_STREAMS
+from mms.core.sequences.rules import SequenceHeaders, SequenceRules
 from mms.errors import BadRequest, InvalidModel
 from mms.interfaces import AUTO, INTERFACES, find_interface, part
 from mms.launch import MODEL_PATH_VARIABLE, WorkerSpec, worker_environment
@@ -81,7 +90,9 @@ def make_model(
     version = found.model_version or options.model_version
     effective = _effective(settings, model_as)
     check_launcher(settings, effective)
-    model = ModelVersion(name, version, model_config(effective))
+    config = model_config(effective, settings)
+    make = ModelVersion if config.sequences is None else SequencedVersion
+    model = make(name, version, config)
     model.policy.on_change = partial(events.batch_policy_changed, name)
     return PooledModel(
         model=model,
@@ -105,7 +116,7 @@ def change_model(settings: Settings, served: PooledModel, changes: Mapping[str, 
     if served.registration is not None:
         served.registration = served.registration.with_values(**changes)
     served.effective = _effective(settings, served.options)
-    served.model.reconfigure(model_config(served.effective))
+    served.model.reconfigure(model_config(served.effective, settings))
 
 
 def _effective(settings: Settings, model_as: ModelOptions) -> RegisterOptions:
@@ -130,7 +141,7 @@ def _gpus(options: RegisterOptions, count: int) -> Sequence[int]:
     return tuple(dict.fromkeys(options.gpu_ids))
 
 
-def model_config(effective: RegisterOptions) -> ModelConfig:
+def model_config(effective: RegisterOptions, settings: Settings) -> ModelConfig:
     """Return how a model's requests are queued and batched, by its registration with all defaults."""
     e = effective
     queue_bytes = e.job_queue_bytes
@@ -141,20 +152,39 @@ def model_config(effective: RegisterOptions) -> ModelConfig:
         batch_size=max(e.batch_size or 1, 1),
         max_batch_delay_s=bounded_s(max(e.max_batch_delay_ms or 0, 0), 0.001),
         batch_policy=e.batch_policy,
-        has_retry=e.retry is not False,
+        # What a worker kept of a sequence has gone with it.
+        has_retry=e.retry is not False and not e.sequence_batching,
         response_timeout_s=bounded_s(e.response_timeout_s or 0.0),
-        queue_capacity=e.job_queue_size or QUEUE_CAPACITY,
+        queue_capacity=0 if e.job_tickets else e.job_queue_size or QUEUE_CAPACITY,
         queue_bytes=queue_bytes,
         request_timeout_s=bounded_s(e.request_timeout_s or 0.0),
         max_queue_s=bounded_s(e.max_queue_time_ms or 0, 0.001),
         max_streams=e.max_streams or MAX_STREAMS,
+        has_tickets=bool(e.job_tickets),
+        sequences=_sequence_rules(e, settings) if e.sequence_batching else None,
+    )
+
+
+def _sequence_rules(effective: RegisterOptions, settings: Settings) -> SequenceRules:
+    e = effective
+    return SequenceRules(
+        max_idle_s=bounded_s(e.sequence_max_idle_ms or 0, 0.001),
+        timeout_s=bounded_s(e.sequence_timeout_ms or 0, 0.001),
+        most=e.max_sequences or 0,
+        most_waiting=e.max_sequence_queue_size or 1,
+        headers=SequenceHeaders(
+            settings.sequence_id_header,
+            settings.sequence_start_header,
+            settings.sequence_end_header,
+        ),
     )
 
 
 def _policy_of(model_as: ModelOptions) -> str | None:
     """Interfaces whose models never see how many requests a batch has need not be found out."""
     hides = any(each.name == model_as.interface and each.hides_batches for each in INTERFACES)
-    return AdaptivePolicy.name if hides else None
+    # Nor may a request of a sequence be run twice to find out.
+    return AdaptivePolicy.name if hides or model_as.asked.sequence_batching else None
 
 
 def check_names(served: ServedModel) -> None:

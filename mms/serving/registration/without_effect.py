@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from typing import Final
 
 from mms.core.batching import BATCHING_PARAMETERS, POLICIES
 from mms.interfaces import AUTO, INTERFACES
@@ -11,6 +12,11 @@ from mms.registration import Options, Parameter
 from mms.registration.parameter import CODE, GRAPH, WORKERS, parameter_of
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
+
+_OF_SEQUENCES: Final = (
+    *("sequence_max_idle_ms", "sequence_timeout_ms", "max_sequences"),
+    "max_sequence_queue_size",
+)
 
 
 def without_effect(asked: RegisterOptions, served: ServedModel) -> list[str]:
@@ -21,6 +27,21 @@ def without_effect(asked: RegisterOptions, served: ServedModel) -> list[str]:
         # A start gives all models what the settings say.
         if not (asked.is_from_operator and declared.setting)
         and (reason := _reason(group, declared, value, served)) is not None
+    ] + _keys_without_effect(served)
+
+
+def _keys_without_effect(served: ServedModel) -> list[str]:
+    """Return a sentence for each key of the archive's file that only models of other interfaces read."""
+    config = getattr(served, "model_config", {})
+    if served.interface == AUTO:
+        return []
+    return [
+        f"{key} of model-config.yaml has no effect on model {served.name}: only {each.nouns} have it, and the "
+        f"interface is {served.interface}"
+        for each in INTERFACES
+        if each.name != served.interface
+        for key in each.config_keys
+        if config.get(key)
     ]
 
 
@@ -50,6 +71,7 @@ def _reason(group: str, declared: Parameter, value: object, served: ServedModel)
             or _reason_of_policy(declared.name, served)
             or _reason_of_maximum(declared.name, value, served)
             or _reason_of_launcher(declared.name, value, served)
+            or _reason_of_admission(declared.name, served)
         )
     kind = "graph" if is_graph else "function"
     if declared.scope == CODE:
@@ -92,6 +114,18 @@ def _reason_of_launcher(parameter: str, value: object, served: ServedModel) -> s
         return f"its launcher is {launcher}, and not ray"
     if parameter == "preload_model" and value and launcher == "ray":
         return "its launcher is ray: workers on nodes are not forked"
+    return None
+
+
+def _reason_of_admission(parameter: str, served: ServedModel) -> str | None:
+    """Return why a parameter has none with how the model takes requests."""
+    effective = served.effective
+    if parameter in _OF_SEQUENCES and not effective.sequence_batching:
+        return "its sequence_batching is not true"
+    if parameter == "job_queue_size" and effective.job_tickets:
+        return "its job_tickets lets no request wait"
+    if parameter == "retry" and effective.sequence_batching:
+        return "a request of a sequence is never run twice"
     return None
 
 

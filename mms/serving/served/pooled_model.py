@@ -13,7 +13,7 @@ from typing import Any
 
 from archiver import Component
 from mms import faults
-from mms.core import Pool, Request, Worker, WorkerState, recovery
+from mms.core import Pool, Request, SequencedVersion, Worker, WorkerState, recovery
 from mms.core.residency.footprint import ModelMemory
 from mms.core.scaling.policy import ScalingPolicy
 from mms.errors import BadRequest
@@ -200,6 +200,12 @@ class PooledModel(ServedModel):
         if timeout_s is None:
             return self.model.config.response_timeout_s
         return timeout_s or math.inf
+
+    def describe_sequences(self) -> dict[str, Any]:
+        model = self.model
+        if not isinstance(model, SequencedVersion):
+            return {}
+        return {"sequences": model.describe_sequences(time.monotonic())}
 
     def describe_memory(self) -> dict[str, Any]:
         memory = self.memory

@@ -284,6 +284,7 @@ class ServedModel(ABC):
         if self.tracking is not None:
             description["tracking"] = self.tracking.describe()
         description |= self.describe_composition()
+        description |= self.describe_sequences()
         description |= self.describe_memory()
         if self.load_failure is not None:
             description["loadError"] = self.load_failure.error
@@ -292,6 +293,10 @@ class ServedModel(ABC):
 
     def describe_composition(self) -> dict[str, Any]:
         """Return the members of its description that tell which models it asks: JSON-able."""
+        return {}
+
+    def describe_sequences(self) -> dict[str, Any]:
+        """Return the member of its description that tells of its sequences, where it has some: JSON-able."""
         return {}
 
     def describe_memory(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class IdleModels:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._effective = RegisterOptions().with_defaults(settings)
-        self._config = model_config(self._effective)
+        self._config = model_config(self._effective, settings)
         #: Models of one archive, and those that differ in their weights alone, share theirs.
         self._declarations: dict[ModelDeclaration, ModelDeclaration] = {}
 
@@ -108,7 +108,7 @@ class IdleModels:
         """Models with no limits of their own share theirs."""
         if all(getattr(options, member) is None for member in _LIMITS):
             return self._config
-        return model_config(options.with_defaults(self._settings))
+        return model_config(options.with_defaults(self._settings), self._settings)
 
     def _declared(self, members: Any) -> ModelDeclaration | None:
         if members is None:

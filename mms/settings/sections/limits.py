@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mms.settings.option import COUNT, NUMBER, POSITIVE, option
+from mms.settings.option import COUNT, HEADER_NAME, NUMBER, POSITIVE, option
 
 _LIMITS = "Limits"
 
@@ -63,4 +63,25 @@ class LimitOptions:
     )
     max_response_size: int = option(
         POSITIVE, _LIMITS, "Size of one answer of a handler.", "6553500", unit="bytes"
+    )
+    sequence_id_header: str = option(
+        HEADER_NAME,
+        _LIMITS,
+        "The header that names the sequence of a request, where its model has sequences.",
+        "ts_request_sequence_id",
+        is_own=True,
+    )
+    sequence_start_header: str = option(
+        HEADER_NAME,
+        _LIMITS,
+        "The header by which a handler finds that a request begins a sequence.",
+        "ts_request_sequence_start",
+        is_own=True,
+    )
+    sequence_end_header: str = option(
+        HEADER_NAME,
+        _LIMITS,
+        "The header that ends a sequence: true in a request, or ids with ; between them in an answer.",
+        "ts_request_sequence_end",
+        is_own=True,
     )

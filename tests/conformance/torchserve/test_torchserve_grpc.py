@@ -35,13 +35,20 @@ class Stub:
         method = self._service.methods_by_name[name]
         request = message_factory.GetMessageClass(method.input_type)
         answer = message_factory.GetMessageClass(method.output_type)
-        make = self._channel.unary_stream if method.server_streaming else self._channel.unary_unary
+        kinds = ("unary" if not streams else "stream" for streams in _streaming(method))
+        make = getattr(self._channel, "_".join(kinds))
         call = make(
             f"/{self._service.full_name}/{name}",
             request_serializer=request.SerializeToString,
             response_deserializer=answer.FromString,
         )
+        if method.client_streaming:
+            return lambda messages: call((request(**each) for each in messages), timeout=40)
         return lambda **members: call(request(**members), timeout=40)
+
+
+def _streaming(method: Any) -> tuple[bool, bool]:
+    return method.client_streaming, method.server_streaming
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ _OF_FILE: Final[Mapping[str, Any]] = {
     "deviceType": "",
     "deviceIds": None,
     "continuousBatching": False,
-    "useJobTicket": False,
     "useVenv": False,
-    "stateful": False,
+}
+#: What a model without sequences has for them.
+_NO_SEQUENCES: Final[Mapping[str, int]] = {
     "sequenceMaxIdleMSec": 0,
     "sequenceTimeoutMSec": 0,
     "maxNumSequence": 0,
@@ -50,7 +51,12 @@ def torchserve_description(own: Mapping[str, Any], config: Mapping[str, Any]) ->
         "maxBatchDelay": own["maxBatchDelay"],
         "responseTimeout": _seconds(own.get("responseTimeout")),
         "startupTimeout": _seconds(own.get("loadTimeout")),
-        **of_file,
+        **{name: value for name, value in of_file.items() if name != "useVenv"},
+        "useJobTicket": own.get("useJobTicket", False),
+        "useVenv": of_file["useVenv"],
+        "stateful": "sequences" in own,
+        **_NO_SEQUENCES,
+        **{name: own["sequences"][name] for name in _NO_SEQUENCES if "sequences" in own},
         "loadedAtStartup": own["loadedAtStartup"],
         "workers": [_worker(worker) for worker in own["workers"]],
         "jobQueueStatus": own["jobQueueStatus"],

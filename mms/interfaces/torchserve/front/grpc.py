@@ -7,18 +7,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf.message import DecodeError
-
 from mms import faults
 from mms.bodies.protobuf_wire import field
-from mms.core import Request
-from mms.core.request import Buffer
+from mms.core import Request, new_request_id
+from mms.core.request import Buffer, Reply
 from mms.core.streams.open_stream import OpenStream
 from mms.errors import (
     PERMISSION_DENIED,
     BadRequest,
     MethodNotAllowed,
-    NotImplementedHere,
     ServerError,
     UnexpectedError,
 )
@@ -28,9 +25,17 @@ from mms.grpc.status import OK, Status
 from mms.http.answers import render_json
 from mms.http.parameters import Parameters
 from mms.interfaces.torchserve.front.management import Management
-from mms.interfaces.torchserve.front.messages import CLASSES, INFERENCE, MANAGEMENT, POOL
+from mms.interfaces.torchserve.front.messages import (
+    CLASSES,
+    INFERENCE,
+    MANAGEMENT,
+    POOL,
+    read_message,
+)
 from mms.interfaces.torchserve.front.prediction_form import form_of
+from mms.interfaces.torchserve.front.prediction_stream import PredictionReply, PredictionStream
 from mms.security import Role
+from mms.text.brief import brief
 from mms.wire.streams import cost_of
 
 if TYPE_CHECKING:
@@ -67,7 +72,13 @@ class TorchServeServices(InterfaceServices):
         yield Method(path + b"Ping", begin=self._ping, roles=())
         yield Method(path + b"Predictions", begin=self._predict)
         yield Method(path + b"StreamPredictions", begin=self._predict_in_parts)
-        yield Method(path + b"StreamPredictions2", begin=_refuse_sequences)
+        open_stream = partial(
+            PredictionStream,
+            submit=self._submit_message,
+            cancel=self._host.cancel,
+            start_header=self._settings.sequence_start_header,
+        )
+        yield Method(path + b"StreamPredictions2", open=open_stream)
 
     def _ping(self, call: Call, body: Buffer) -> None:
         status = _HEALTHY if self._host.ping() == _HEALTHY else "Unhealthy"
@@ -81,30 +92,57 @@ class TorchServeServices(InterfaceServices):
         """Answer with a message for each part; a model that does not stream has one."""
         self._ask(call, body, _PartsReply(call))
 
-    def _ask(self, call: Call, body: Buffer, reply: _Reply) -> None:
-        asked = _read("PredictionsRequest", body)
+    def _ask(self, call: Call, body: Buffer, reply: Reply) -> None:
+        request = self._request(call, read_message("PredictionsRequest", body), reply)
+        call.model, call.version = request.name, request.version or ""
+        call.on_cancel = partial(self._host.cancel, request)
+        self._host.submit(request)
+
+    def _submit_message(self, call: Call, asked: Any, reply: PredictionReply) -> Request:
+        """Have a model answer a message of a stream. Raises ServerError."""
+        request = self._request(call, asked, reply)
+        request.id, request.received_at = new_request_id(), reply.received_at
+        self._host.submit(request)
+        return request
+
+    def _request(self, call: Call, asked: Any, reply: Reply) -> Request:
+        """Return what a message asks of a model. Raises ServerError."""
         if not asked.model_name:
             raise BadRequest("Parameter model_name is required.")
         version = asked.model_version or None
         self._host.check_model(asked.model_name, version)
         content_type, form = form_of(dict(asked.input))
-        request = Request(
+        return Request(
             id=call.id,
             name=asked.model_name,
             version=version,
             passes_query=False,
             content_type=content_type,
             query=b"",
-            headers=call.head.metadata,
+            headers=call.head.metadata + self._sequence_lines(asked, bool(call.head.metadata)),
             body=form,
             reply=reply,
             received_at=call.received_at,
             deadline=call.deadline,
             priority=call.head.priority,
         )
-        call.model, call.version = request.name, version or ""
-        call.on_cancel = partial(self._host.cancel, request)
-        self._host.submit(request)
+
+    def _sequence_lines(self, asked: Any, is_behind_others: bool) -> bytes:
+        """Return the headers of a sequence that a message names. Raises BadRequest."""
+        settings = self._settings
+        id = asked.sequence_id
+        if not (id.isprintable() and id.isascii()):
+            raise BadRequest(
+                f"sequence_id is {brief(id)}; it must have printable characters of ASCII alone."
+            )
+        pairs = [(settings.sequence_id_header, id)] if id else []
+        pairs += [
+            (name, "true")
+            for name in (settings.sequence_start_header, settings.sequence_end_header)
+            if asked.input.get(name, b"").strip().lower() == b"true"
+        ]
+        lines = "\n".join(line for pair in pairs for line in pair).encode("latin-1")
+        return b"\n" + lines if lines and is_behind_others else lines
 
 
 class ManagementService(InterfaceServices):
@@ -143,7 +181,7 @@ class ManagementService(InterfaceServices):
         self, message: str, answer: Callable[[Call, Any], Awaitable[str]], call: Call, body: Buffer
     ) -> None:
         task = asyncio.get_running_loop().create_task(
-            _answered(call, answer(call, _read(message, body)))
+            _answered(call, answer(call, read_message(message, body)))
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -267,14 +305,6 @@ class _Parts(_Reply):
         self._call.finish(Status(OK, "", 200))
 
 
-def _read(name: str, body: Buffer) -> Any:
-    """Return a message. Raises BadRequest."""
-    try:
-        return CLASSES[name].FromString(bytes(body))
-    except DecodeError as error:
-        raise BadRequest(f"The message is not a {name}: {error}") from None
-
-
 def _given(asked: Any) -> dict[str, Any]:
     """Return what a message says by the names of REST; what is 0 or empty is not said."""
     return {descriptor.name: value for descriptor, value in asked.ListFields()}
@@ -286,12 +316,6 @@ def _text(document: Any) -> str:
 
 def _overlook(parameters: Parameters) -> None:
     """Messages have no unknown parameters."""
-
-
-def _refuse_sequences(call: Call, body: Buffer) -> None:
-    raise NotImplementedHere(
-        "This server does not have StreamPredictions2; send each request of a sequence by Predictions or REST."
-    )
 
 
 def _stop(task: asyncio.Task[None]) -> None:

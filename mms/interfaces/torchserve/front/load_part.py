@@ -22,7 +22,13 @@ def handler_load(
     """Return what the server's settings say of handlers."""
     own = settings.of(TorchServeSettings)
     load = HandlerLoad(
-        limit_max_image_pixels=own.limit_max_image_pixels, envelope=own.service_envelope or ""
+        limit_max_image_pixels=own.limit_max_image_pixels,
+        envelope=own.service_envelope or "",
+        sequence_headers=[
+            settings.sequence_id_header,
+            settings.sequence_start_header,
+            settings.sequence_end_header,
+        ],
     )
     if own.metrics_config:
         try:

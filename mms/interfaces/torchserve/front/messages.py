@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
+
 from mms.bodies.protobuf_files import message_class, pool_of
+from mms.core.request import Buffer
+from mms.errors import BadRequest
 
 INFERENCE: Final = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
 MANAGEMENT: Final = "org.pytorch.serve.grpc.management.ManagementAPIsService"
@@ -18,3 +22,11 @@ CLASSES: Final[dict[str, Any]] = {
     for file in ("torchserve/inference.proto", "torchserve/management.proto")
     for name, descriptor in POOL.FindFileByName(file).message_types_by_name.items()
 }
+
+
+def read_message(name: str, body: Buffer) -> Any:
+    """Return a message. Raises BadRequest."""
+    try:
+        return CLASSES[name].FromString(bytes(body))
+    except DecodeError as error:
+        raise BadRequest(f"The message is not a {name}: {error}") from None

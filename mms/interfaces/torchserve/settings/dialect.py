@@ -104,10 +104,13 @@ DIALECT: Final = Dialect(
     variables="TS_",
     variables_win=True,
     file_variable="TS_CONFIG_FILE",
-    # TorchServe's are seconds; MMS's first one is minutes.
+    # TorchServe's times are seconds; MMS's first one is minutes.
     names={
         "default_response_timeout": "default_response_timeout_seconds",
         "default_startup_timeout": "load_timeout_s",
+        "ts_header_key_sequence_id": "sequence_id_header",
+        "ts_header_key_sequence_start": "sequence_start_header",
+        "ts_header_key_sequence_end": "sequence_end_header",
     },
     defaults={
         "default_response_timeout_seconds": "120",

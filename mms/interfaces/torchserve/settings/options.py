@@ -140,30 +140,6 @@ class TorchServeSettings:
         has_effect=False,
         is_own=True,
     )
-    ts_header_key_sequence_id: str = option(
-        TEXT,
-        _IDLE,
-        "The header of a sequence's id.",
-        "ts_request_sequence_id",
-        has_effect=False,
-        is_own=True,
-    )
-    ts_header_key_sequence_start: str = option(
-        TEXT,
-        _IDLE,
-        "The header that begins a sequence.",
-        "ts_request_sequence_start",
-        has_effect=False,
-        is_own=True,
-    )
-    ts_header_key_sequence_end: str = option(
-        TEXT,
-        _IDLE,
-        "The header that ends a sequence.",
-        "ts_request_sequence_end",
-        has_effect=False,
-        is_own=True,
-    )
     metrics_mode: str = option(
         choice("log", "prometheus", "legacy"),
         _IDLE,

@@ -45,12 +45,16 @@ def open_handler(load: Load) -> Model:
 
 def described_context(load: Load) -> Context:
     """Return the context of a model that is about to load."""
-    return Context(
+    part = load.part(INTERFACE, HandlerLoad)
+    context = Context(
         *(load.model_name, load.model_dir, read_manifest(load.model_dir, MANIFEST)),
         *(load.batch_size, load.gpu_id, VERSION),
-        load.part(INTERFACE, HandlerLoad).limit_max_image_pixels,
+        part.limit_max_image_pixels,
         model_yaml_config=load.model_config,
     )
+    if part.sequence_headers:
+        context.use_sequence_headers(*part.sequence_headers)
+    return context
 
 
 def request_rules() -> RequestRules:

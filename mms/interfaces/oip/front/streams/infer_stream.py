@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -11,18 +10,14 @@ from mms import faults
 from mms.bodies.protobuf_wire import field
 from mms.core import Request
 from mms.core.request import Buffer
-from mms.errors import CLIENT_CLOSED_REQUEST, UNAVAILABLE, ServerError, UnexpectedError
+from mms.errors import ServerError
 from mms.grpc.call import Call
-from mms.grpc.status import OK, Status, status_of
+from mms.grpc.message_stream import MessageReply, MessageStream
+from mms.grpc.status import status_of
 from mms.interfaces.oip.front.requests.infer_head import InferHead, read_infer_head
-from mms.wire.streams import cost_of
 
 if TYPE_CHECKING:
     from mms.core.streams.open_stream import OpenStream
-
-#: Of one stream: requests under way, and what they may come to, before no more of its messages are taken.
-_MOST_UNDER_WAY: Final = 64
-_MOST_BYTES: Final = 16 * 2**20
 
 _ERROR_MESSAGE: Final = 1 << 3 | 2
 _INFER_RESPONSE: Final = 2 << 3 | 2
@@ -41,58 +36,25 @@ _EMPTY_END: Final = b"triton_enable_empty_final_response"
 Submit = Callable[[Call, Buffer, InferHead, "StreamReply"], Request]
 
 
-class InferStream:
+class InferStream(MessageStream["StreamReply"]):
     """The requests of one call. A wrong one gets its error in the stream, which goes on."""
 
     def __init__(self, call: Call, submit: Submit, cancel: Callable[[Request], None]) -> None:
-        self._call = call
-        self._submit = submit
-        self._cancel = cancel
-        self._replies: dict[StreamReply, Request | None] = {}
-        #: What the client has yet to take, and of which streams it is.
-        self._untaken: list[tuple[OpenStream, int]] = []
-        self._has_messages = False
-        self._is_half_closed = False
-        self._is_leaving = False
-        call.on_cancel = self._cancel_all
+        super().__init__(call, cancel)
+        self._have_answered = submit
 
-    def __repr__(self) -> str:
-        return f"<InferStream, {len(self._replies)} requests under way>"
+    def _reply_to(self, body: Buffer) -> StreamReply:
+        return StreamReply(self, len(body))
 
-    def message(self, body: Buffer) -> None:
-        reply = StreamReply(self, len(body))
-        try:
-            try:
-                head = read_infer_head(body)
-                reply.client_id = head.id
-                # Near the begin of the message; what stands there by chance costs an empty answer more.
-                reply.wants_empty_end = _EMPTY_END in bytes(body[:_LOOKED_AT])
-            finally:
-                self._charge()
-            self._replies[reply] = None
-            self._take(len(body))
-            request = self._submit(self._call, body, head, reply)
-            if reply in self._replies:
-                self._replies[reply] = request
-        except ServerError as error:
-            self.fail(reply, error)
-        except Exception as error:
-            faults.note("request", error, request_ids=(self._call.id,))
-            self.fail(reply, UnexpectedError(self._call.id))
+    def _read(self, body: Buffer, reply: StreamReply) -> InferHead:
+        head = read_infer_head(body)
+        reply.client_id = head.id
+        # Near the begin of the message; what stands there by chance costs an empty answer more.
+        reply.wants_empty_end = _EMPTY_END in bytes(body[:_LOOKED_AT])
+        return head
 
-    def _charge(self) -> None:
-        """Count a message, good or broken. The first one is the call's, which is counted. Raises TooManyRequests."""
-        if self._has_messages:
-            self._call.charge()
-        self._has_messages = True
-
-    def half_closed(self) -> None:
-        self._is_half_closed = True
-        self._end_if_done()
-
-    def leave(self) -> None:
-        self._is_leaving = True
-        self._end_if_done()
+    def _submit(self, body: Buffer, asked: InferHead, reply: StreamReply) -> Request:
+        return self._have_answered(self._call, body, asked, reply)
 
     def answer(self, reply: StreamReply, status: int, body: Buffer) -> None:
         """Send the answer to a request."""
@@ -101,21 +63,7 @@ class InferStream:
 
     def send_part(self, body: Buffer, source: OpenStream) -> None:
         """Send an answer that is not the last one to its request."""
-        call = self._call
-        call.send(field(_INFER_RESPONSE, _NOT_FINAL, body))
-        cost = cost_of(body)
-        if not call.outgoing:
-            source.taken(cost)
-            return
-        self._untaken.append((source, cost))
-        call.on_taken = self._on_taken
-
-    def _on_taken(self) -> None:
-        """The client has taken what was sent."""
-        if not self._call.outgoing:
-            untaken, self._untaken = self._untaken, []
-            for source, cost in untaken:
-                source.taken(cost)
+        self._send_part(field(_INFER_RESPONSE, _NOT_FINAL, body), body, source)
 
     def end_parts(self, reply: StreamReply, request: Request, body: Buffer | None) -> None:
         """Send the last answer to a request, or where there is none, an empty one to clients that ask for it."""
@@ -138,40 +86,6 @@ class InferStream:
             + field(_INFER_RESPONSE, field(_ID, id) if id else b"")
         )
         self._done(reply, status.http_status)
-
-    def abort(self) -> None:
-        self._call.abort()
-
-    def _done(self, reply: StreamReply, http_status: int) -> None:
-        was_taken = self._replies.pop(reply, reply) is not reply
-        self._call.record(http_status, reply.model, reply.version, reply.received_at)
-        if was_taken:
-            self._take(-reply.size)
-        self._end_if_done()
-
-    def _take(self, size: int) -> None:
-        """Count bytes of messages; the stream goes on once there is room for more."""
-        call = self._call
-        call.taken_bytes += size
-        was_full = call.is_full
-        call.is_full = len(self._replies) >= _MOST_UNDER_WAY or call.taken_bytes >= _MOST_BYTES
-        if was_full and not call.is_full and not call.is_ended:
-            call.connection.go_on(call)
-
-    def _end_if_done(self) -> None:
-        if self._replies or self._call.is_ended:
-            return
-        if self._is_half_closed:
-            self._call.finish(Status(OK, "", 200))
-        elif self._is_leaving:
-            self._call.finish(Status(UNAVAILABLE, "The server is shutting down.", 503))
-
-    def _cancel_all(self) -> None:
-        replies, self._replies = self._replies, {}
-        for reply, request in replies.items():
-            self._call.record(CLIENT_CLOSED_REQUEST, reply.model, reply.version, reply.received_at)
-            if request is not None:
-                self._cancel(request)
 
 
 class StreamParts:
@@ -221,21 +135,16 @@ class StreamParts:
         self._stream.abort()
 
 
-class StreamReply:
+class StreamReply(MessageReply):
     """Takes the answer of a model to one message of a stream."""
 
-    __slots__ = (
-        *("_stream", "client_id", "model", "received_at", "size", "version", "wants_empty_end"),
-    )
+    __slots__ = ("_stream", "client_id", "wants_empty_end")
 
     def __init__(self, stream: InferStream, size: int) -> None:
+        super().__init__(size)
         self._stream = stream
-        self.size = size
         self.client_id = ""
-        self.model = ""
-        self.version = ""
         self.wants_empty_end = False
-        self.received_at = time.monotonic()
 
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer

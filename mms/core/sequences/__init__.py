@@ -1,0 +1,1 @@
+"""Requests that belong together: their order, and the worker that keeps what belongs to each sequence."""
