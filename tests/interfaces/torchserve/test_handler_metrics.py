@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from mms.interfaces.torchserve.metrics.emitted import EMITTED, MOST_EMITTED
 from mms.interfaces.torchserve.metrics.kinds import MetricTypes
 from mms.interfaces.torchserve.settings import TorchServeSettings
 from mms.metrics.dimension import Dimension
+from mms.settings import Settings
 from mms.worker.records.series import series_of_metric
 
 
@@ -92,7 +92,8 @@ def test_metrics_that_nobody_takes_do_not_fill_the_memory(context: Context) -> N
 
 
 def loaded(config: str) -> Any:
-    settings: Any = SimpleNamespace(of=lambda _: TorchServeSettings(metrics_config=config))
+    settings = Settings()
+    settings.of_interfaces[TorchServeSettings] = TorchServeSettings(metrics_config=config)
     served: Any = None
     return handler_load(served, settings, {})
 
