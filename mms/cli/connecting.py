@@ -16,6 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: For a server to say which models it has while somebody waits at a prompt.
 _COMPLETION_S = 1.0
+#: Of what a server says of an error, in characters.
+_MOST_SAID = 10_000
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 of_version = click.option(
@@ -36,7 +38,8 @@ def complete_name(context: click.Context, param: click.Parameter, begun: str) ->
             names = client.models.names()
     except (ClientError, click.ClickException, ValueError):
         return []
-    return [name for name in names if name.startswith(begun)]
+    # A shell reads them line by line.
+    return [name for name in names if name.startswith(begun) and name.isprintable()]
 
 
 #: The name of a model, which a shell completes.
@@ -168,7 +171,13 @@ def failure(error: ClientError, address: Address, api: str) -> click.ClickExcept
         )
     if isinstance(error, DeadlineExceeded):
         return NotReachable(f"{str(error).removesuffix('.')} (--timeout).")
-    return click.ClickException(f"{address}: {error}")
+    from mms.cli.printing import harmless
+
+    # Its words are the server's, whoever that is.
+    said = harmless(str(error))
+    if len(said) > _MOST_SAID:
+        said = f"{said[:_MOST_SAID]}..."
+    return click.ClickException(f"{address}: {said}")
 
 
 def address_of(api: str, url: str | None) -> Address:

@@ -72,7 +72,7 @@ def _print_models(described: Sequence[dict[str, Any]]) -> None:
                 ready_workers(model),
                 f"{model['minWorkers']}-{model['maxWorkers']}",
                 model["batchSize"],
-                model["modelUrl"],
+                model.get("modelUrl"),
             )
             for model in described
         ],
@@ -86,7 +86,7 @@ def _print_models(described: Sequence[dict[str, Any]]) -> None:
 @on_management
 def describe(client: Client, name: str, version: str | None, is_json: bool) -> None:
     """Show a model and its workers."""
-    from mms.cli.printing import print_json, print_table
+    from mms.cli.printing import harmless, print_json, print_table
 
     model = client.models.describe(name, version)
     if is_json:
@@ -95,9 +95,9 @@ def describe(client: Client, name: str, version: str | None, is_json: bool) -> N
     workers = model.pop("workers")
     trace = model.pop("loadTraceback", None)
     queue = model.pop("jobQueueStatus", None)
-    if queue is not None:
-        model["waitingRequests"] = queue["pendingRequests"]
-        model["freeInQueue"] = queue["remainingCapacity"]
+    if isinstance(queue, dict):
+        model["waitingRequests"] = queue.get("pendingRequests")
+        model["freeInQueue"] = queue.get("remainingCapacity")
     print_table(("PROPERTY", "VALUE"), list(model.items()))
     if workers:
         columns = list(dict.fromkeys(key for worker in workers for key in worker))
@@ -107,7 +107,7 @@ def describe(client: Client, name: str, version: str | None, is_json: bool) -> N
             [[worker.get(column) for column in columns] for worker in workers],
         )
     if trace:
-        print(f"\n{trace}")
+        print(f"\n{harmless(str(trace))}")
 
 
 @models.command(
@@ -271,9 +271,9 @@ def wait(client: Client, name: str, version: str | None, is_json: bool) -> None:
 
 
 def _tell(status: str, is_json: bool) -> None:
-    from mms.cli.printing import print_json
+    from mms.cli.printing import harmless, print_json
 
     if is_json:
         print_json({"status": status})
     else:
-        print(status)
+        print(harmless(status))

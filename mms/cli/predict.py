@@ -163,9 +163,9 @@ def _for_terminal(answer: Answer) -> bytes:
 
 def _harmless(text: str) -> bytes:
     """Return a text without what may drive a terminal."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    ).encode("utf-8", "replace")
+    from mms.cli.printing import harmless
+
+    return harmless(text).encode("utf-8", "replace")
 
 
 def _text(body: bytes) -> str | None:

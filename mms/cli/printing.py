@@ -34,9 +34,12 @@ def _text(value: object) -> str:
 
 def printable(text: str) -> str:
     """Return a text without what would break a line, or drive a terminal; tabs become blanks."""
-    return "".join(
-        c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    return harmless(text.replace("\t", " "), "")
+
+
+def harmless(text: str, kept: str = "\n\t") -> str:
+    """Return a text without what may drive a terminal. `kept`: what of it may."""
+    return "".join(c if c.isprintable() or c in kept else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

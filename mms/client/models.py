@@ -21,6 +21,16 @@ Description: TypeAlias = "dict[str, Any]"
 _NOT_FOUND: Final = 404
 #: How often a model is looked at that is waited for, in seconds.
 _LOOK_S: Final = 0.25
+#: Of a list: one that is longer has no end.
+_MOST_NAMES: Final = 1_000_000
+#: What each server's description of a model has, and what it is.
+_MEMBERS: Final[Mapping[str, type]] = {
+    "modelName": str,
+    "minWorkers": int,
+    "maxWorkers": int,
+    "batchSize": int,
+    "workers": list,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +76,22 @@ def document(call: Call, rules: Rules) -> Steps[Any]:
 
 
 def names(rules: Rules) -> Steps[list[str]]:
-    """Return the names of all models."""
+    """Return the names of all models. Raises ServerRefused for what is no list of them, or has no end."""
     found: list[str] = []
-    token: str | None = "0"
+    token: Any = "0"
+    asked = set()
     while token is not None:
+        asked.add(str(token))
         page = yield from document(_get(f"/models?{urlencode({'next_page_token': token})}"), rules)
-        found += [model["modelName"] for model in page["models"]]
-        # AWS's server gives a token on a full last page, too: an empty page ends the list, whatever it says.
-        token = page.get("nextPageToken") if page["models"] else None
+        try:
+            models = page["models"]
+            found += [str(model["modelName"]) for model in models]
+            # AWS's server gives a token on a full last page, too: an empty page ends the list, whatever it says.
+            token = page.get("nextPageToken") if models else None
+        except (LookupError, TypeError, AttributeError):
+            raise _strange("a list of models", page) from None
+        if str(token) in asked or len(found) > _MOST_NAMES:
+            raise ServerRefused(f"the list of models has no end: {len(found)} names so far")
     return found
 
 
@@ -85,7 +103,7 @@ def versions(name: str, rules: Rules) -> Steps[list[Description]]:
         answer = yield from answered(_get(path), rules)
         if answer.status == 200:
             found = answer.json()
-            return found if isinstance(found, list) else [found]
+            return [_described(each) for each in (found if isinstance(found, list) else [found])]
     assert answer is not None
     answer.check()
     raise ServerRefused(f"unexpected status {answer.status}", answer)
@@ -104,13 +122,31 @@ def every(rules: Rules) -> Steps[list[Description]]:
 
 
 def describe(name: str, version: str | None, rules: Rules) -> Steps[Description]:
-    found: Description = yield from document(_get(path_of("models", name, version)), rules)
-    return found
+    found = yield from document(_get(path_of("models", name, version)), rules)
+    # TorchServe answers with a list of one.
+    return _described(found[0] if isinstance(found, list) and len(found) == 1 else found)
+
+
+def _described(value: Any) -> Description:
+    """Return what is a model's description. Raises ServerRefused: another server may answer there."""
+    if not isinstance(value, dict) or not all(
+        isinstance(value.get(name), kind) for name, kind in _MEMBERS.items()
+    ):
+        raise _strange("a model's description", value)
+    if not all(isinstance(worker, dict) for worker in value["workers"]):
+        raise _strange("a model's description", value)
+    return value
+
+
+def _strange(what: str, value: Any) -> ServerRefused:
+    return ServerRefused(f"the answer is not {what}: {brief(value)}")
 
 
 def scaling(name: str, version: str | None, rules: Rules) -> Steps[dict[str, Any]]:
     path = path_of("models", name, version, "scaling")
-    found: dict[str, Any] = yield from document(_get(path), rules)
+    found = yield from document(_get(path), rules)
+    if not isinstance(found, dict) or not isinstance(found.get("decisions"), list):
+        raise _strange("what is decided of a model's workers", found)
     return found
 
 
@@ -183,7 +219,7 @@ def wait(
         else:
             if on_progress is not None:
                 on_progress(found)
-            wanted = max(int(found.get("minWorkers", 0)), 0)
+            wanted = max(found["minWorkers"], 0)
             if ready_workers(found) >= wanted:
                 return found
             if found.get("loadError") and not _has_hope(found):
@@ -209,7 +245,10 @@ def _has_hope(description: Description) -> bool:
 
 def logs(name: str | None, lines: int, rules: Rules) -> Steps[list[LogLine]]:
     found = yield from document(_get(logs_path(name, lines)), rules)
-    return [LogLine.of(line) for line in found["lines"]]
+    try:
+        return [LogLine.of(line) for line in found["lines"]]
+    except (LookupError, TypeError, AttributeError):
+        raise _strange("of lines", found) from None
 
 
 def logs_path(name: str | None, lines: int, *, is_followed: bool = False) -> str:

@@ -34,8 +34,8 @@ class LoadConnection(asyncio.Protocol):
         self._on_end = on_end
         self._has_bodies = has_bodies
         self._transport: asyncio.Transport | None = None
-        self._body: list[bytes] = []
-        self._kept_bytes = self._head_bytes = 0
+        self._body = bytearray()
+        self._head_bytes = 0
         self._is_framed = self._has_head = False
         self._problem = CONNECTION_LOST
         self.is_busy = False
@@ -102,9 +102,8 @@ class LoadConnection(asyncio.Protocol):
         self._head_bytes = 0
 
     def on_body(self, data: bytes) -> None:
-        if self._has_bodies and self._kept_bytes < _MOST_BODY_BYTES:
-            self._kept_bytes += len(data)
-            self._body.append(data)
+        if self._has_bodies and len(self._body) < _MOST_BODY_BYTES:
+            self._body += data
 
     def on_message_complete(self) -> None:
         assert self._parser is not None
@@ -120,9 +119,8 @@ class LoadConnection(asyncio.Protocol):
             self.abort()
             return
         status = self._parser.get_status_code()
-        body = b"".join(self._body)
+        body = bytes(self._body)
         self._body.clear()
-        self._kept_bytes = 0
         if not (self._is_framed and self._parser.should_keep_alive()):
             self.close()
         self._has_head = self._is_framed = self.is_busy = False

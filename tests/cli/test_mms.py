@@ -54,6 +54,18 @@ def run(*argv: str, data: bytes | None = None) -> Result:
 # Models
 
 
+def test_what_a_server_says_does_not_drive_the_terminal(server: FakeServer) -> None:
+    driving = "no\nsuch\x1b]0;title\x07 model\r"
+    shown = "no\nsuch\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER} model\N{REPLACEMENT CHARACTER}"
+    error = {"code": 404, "type": "Gone", "message": driving}
+    server.answers = {
+        "GET /models/m": (404, error),
+        "DELETE /models/m": (200, {"status": driving}),
+    }
+    assert f"404 Gone: {shown}\n" in run("models", "describe", "m").output
+    assert run("models", "unregister", "m").output == f"{shown}\n"
+
+
 def test_models_are_listed_with_all_their_versions(server: FakeServer) -> None:
     names = [{"modelName": "a b"}, {"modelName": "gone"}, {"modelName": "z"}]
     server.answers = {

@@ -253,6 +253,38 @@ def test_models_are_registered_scaled_and_removed(is_async: bool) -> None:
     }
 
 
+DESCRIBED = {"modelName": "m", "minWorkers": 1, "maxWorkers": 1, "batchSize": 1, "workers": []}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ([], r"is not a model's description: \[\]"),
+        (None, "is not a model's description: None"),
+        (DESCRIBED | {"minWorkers": 1e999}, "is not a model's description"),
+        (DESCRIBED | {"workers": [5]}, "is not a model's description"),
+        ({"models": 5}, "is not a list of models: {'models': 5}"),
+        ({"models": [{"modelName": "m"}], "nextPageToken": 0}, "has no end: 1 names so far"),
+    ],
+    ids=str,
+)
+def test_what_another_server_answers_is_told(document: object, said: str) -> None:
+    is_list = isinstance(document, dict) and "models" in document
+    with (
+        scripted_server(answer(200, json.dumps(document).encode())) as server,
+        pytest.raises(ServerRefused, match=said),
+    ):
+        Either(server.address, is_async=False)(
+            lambda c: c.models.names() if is_list else c.models.wait("m")
+        )
+
+
+def test_the_list_of_one_that_torchserve_describes_a_model_by_is_its_description() -> None:
+    with scripted_server(answer(200, json.dumps([DESCRIBED]).encode())) as server:
+        (found,) = Either(server.address, is_async=False)(lambda c: c.models.describe("m"))
+    assert found == DESCRIBED
+
+
 def worker(status: str, **more: Any) -> dict[str, Any]:
     return {"status": status, **more}
 
@@ -263,7 +295,7 @@ def test_a_model_is_waited_for_until_its_workers_are_ready(
     monkeypatch.setattr("mms.client.models._LOOK_S", 0.001)
 
     def state(*workers: dict[str, Any], **more: Any) -> bytes:
-        return answer(200, json.dumps({"minWorkers": 1, "workers": workers, **more}).encode())
+        return answer(200, json.dumps({**DESCRIBED, "workers": workers, **more}).encode())
 
     states = [answer(404), state(worker("LOADING")), state(worker("READY"))]
     seen: list[Any] = []

@@ -319,11 +319,13 @@ def _numbers_of(described: dict[str, Any]) -> Numbers:
     """Return what a model runs with."""
     from mms.load_test.tuning import Numbers
 
+    least = {"minWorkers": 1, "threadsPerWorker": 1, "batchSize": 1, "maxBatchDelay": 0}
+    said = {name: described.get(name) for name in least}
     return Numbers(
-        max(int(described.get("minWorkers") or 1), 1),
-        max(int(described.get("threadsPerWorker") or 1), 1),
-        max(int(described.get("batchSize") or 1), 1),
-        max(int(described.get("maxBatchDelay") or 0), 0),
+        *(
+            max(value, least[name]) if isinstance(value, int) else least[name]
+            for name, value in said.items()
+        )
     )
 
 
