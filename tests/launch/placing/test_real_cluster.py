@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import json
 import subprocess
 import sys
 import threading
@@ -16,23 +14,12 @@ from typing import Any
 
 import psutil
 import pytest
+from real_cluster import nodes_of, register, started_cluster, started_server
 from support.processes import command_line, tagged_processes
 from support.server import Server
 from support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
-_SLEEPS = """
-import time
-
-def handle(data, context):
-    time.sleep(0.02 * (data is not None))
-    return ["x"] * len(data or [])
-"""
-_MANIFEST = {
-    "model": {"modelName": "m", "handler": "service:handle"},
-    "runtime": "python",
-    "engine": {"engineName": "MXNet"},
-}
 #: Of predictions and management.
 _CONFORMANCE = (
     *("test_results", "test_request_data", "test_registering", "test_unregistering"),
@@ -44,46 +31,14 @@ _OF_ONE_MACHINE = "not gpus_are_named_by_number"
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    if not request.config.getoption("--full"):
-        pytest.skip("--full alone starts a cluster of Ray, which takes 10 seconds and 1 GB")
-    if importlib.util.find_spec("ray") is None:
-        pytest.skip('Ray is not installed: pip install "marserve[ray]"')
-    command = [sys.executable, str(Path(__file__).with_name("cluster.py")), "3"]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        # Ray says things of its own before.
-        line = next(line for line in process.stdout if line.startswith(b'{"address"'))
-        yield json.loads(line) | {"process": process}
-        process.stdin.close()
-        process.wait(30)
-    finally:
-        process.stdout.close()
-        process.kill()
-        process.wait()
+    with started_cluster(request, "cluster.py", "3") as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def server(cluster: dict[str, Any], tmp_path: Path) -> Iterator[Server]:
-    settings = {
-        "launcher": "ray",
-        "ray_address": cluster["address"],
-        "ray_strategy": "spread",
-        "worker_address": "127.0.0.1:0",
-    }
-    server = Server(tmp_path / "server", settings).start()
-    folder = server.store / "sleeps"
-    (folder / "MAR-INF").mkdir(parents=True)
-    (folder / "service.py").write_text(_SLEEPS)
-    (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(_MANIFEST))
-    try:
+    with started_server(cluster, tmp_path) as server:
         yield server
-        server.stop()
-    finally:
-        server.kill()
 
 
 def tree_of(process: psutil.Process) -> list[psutil.Process]:
@@ -119,13 +74,6 @@ def load_on(server: Server, rate: int) -> Iterator[Counter[int]]:
             client.join(60)
 
 
-def register(server: Server, workers: int, more: str = "") -> None:
-    reply = server.management.post(
-        f"/models?url=sleeps&model_name=m&initial_workers={workers}&synchronous=true&request_timeout=5{more}"
-    )
-    assert reply.status == 200, reply.body
-
-
 def placers_of(server: Server) -> list[psutil.Process]:
     """Return the processes of a server that talk to Ray."""
     found = tagged_processes(server.tag)
@@ -139,11 +87,6 @@ def hosts_running() -> list[psutil.Process]:
         for process in psutil.process_iter(["cmdline"])
         if "ray::WorkerHost" in " ".join(process.info["cmdline"] or ())
     ]
-
-
-def nodes_of(server: Server) -> Counter[str]:
-    workers = server.management.get("/models/m").json()["workers"]
-    return Counter(w["node"] for w in workers if w["state"] in ("READY", "BUSY"))
 
 
 @pytest.mark.timeout(900)
