@@ -181,6 +181,8 @@ class Context:
         self._cancelled_ids: Collection[bytes] = _NOBODY
         #: Sends a chunk of a request's answer; set where the model serves.
         self._send_chunk: Callable[[Any, int], bool] | None = None
+        #: Is told the blocks of headers of the requests that the code goes on for; None: nobody asks.
+        self._enter_requests: Callable[[Iterable[bytes | bytearray]], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Context of model {self.model_name}, {len(self._ids)} requests>"
@@ -208,6 +210,8 @@ class Context:
         self._ids = ids
         self._types = types
         self._blocks = blocks
+        if self._enter_requests is not None:
+            self._enter_requests(blocks)
         self._request_ids = self._own_processors = self._own_metrics = _PENDING
 
     def _make_processors(self) -> list[RequestProcessor]:
@@ -220,6 +224,8 @@ class Context:
             *(self._request_ids, self._own_processors, self._own_metrics),
         )
         (self._ids, self._types, self._blocks) = batch[:3]
+        if self._enter_requests is not None:
+            self._enter_requests(self._blocks)
         (self._request_ids, self._own_processors, self._own_metrics) = batch[3:]
         return own
 

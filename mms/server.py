@@ -136,7 +136,7 @@ class Server:
         self._spans = SpanExport.of_settings(settings)
         make_host: Callable[..., ModelHost] = ModelHost
         if self._spans is not None:
-            tracer = Tracer(self._spans.add, settings.trace_sample_ratio)
+            tracer = Tracer(self._spans.add, settings.trace_sample_ratio, settings.trace_parent)
             make_host = partial(TracedModelHost, tracer=tracer)
         self._host = make_host(
             settings,

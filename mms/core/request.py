@@ -54,6 +54,10 @@ class RequestTrace(Protocol):
     @property
     def context(self) -> Any: ...
 
+    @property
+    def words(self) -> str:
+        """What the access log says of it."""
+
     def note_status(self, status: int) -> None:
         """The head of an answer in parts is known."""
 

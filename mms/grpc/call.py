@@ -11,7 +11,7 @@ from typing import Protocol
 
 from mms import faults
 from mms.bodies.inflation import CODINGS, BrokenCoding, InflatesTooFar, Inflation
-from mms.core import clients_request_id, new_request_id
+from mms.core import Request, clients_request_id, new_request_id
 from mms.core.request import Buffer
 from mms.errors import (
     CLIENT_CLOSED_REQUEST,
@@ -94,6 +94,15 @@ class Sender(Protocol):
         """Nothing keeps a stream's next message from being taken any more."""
 
 
+class AskedOf(Protocol):
+    """A call, or a message of a stream. `model`, `version`: for the record. `request`: until that has ended."""
+
+    model: str
+    version: str
+    received_at: float
+    request: Request | None
+
+
 class CallOwner(Protocol):
     """What calls share. Sizes in bytes."""
 
@@ -107,9 +116,7 @@ class CallOwner(Protocol):
     def record(self, call: Call, http_status: int, problem: str) -> None:
         """A call has ended."""
 
-    def record_message(
-        self, call: Call, http_status: int, model: str, version: str, received_at: float
-    ) -> None:
+    def record_message(self, call: Call, http_status: int, message: AskedOf) -> None:
         """A message of a stream that was a request of its own is answered."""
 
 
@@ -155,6 +162,7 @@ class Call:
         "outgoing_trailers",
         "received_at",
         "receive_window",
+        "request",
         "send_window",
         "stream_id",
         "taken_bytes",
@@ -180,8 +188,9 @@ class Call:
         self.method = method
         self.received_at = time.monotonic()
         self.deadline = 0.0
-        self.model = ""
-        self.version = ""
+        self.model = self.version = ""
+        #: What a model is asked for this call, until it has ended.
+        self.request: Request | None = None
         #: Header lines of the answer, besides its own, as `literal` writes them.
         self.initial = b""
         #: Called when the client or the deadline cancels the call.
@@ -193,8 +202,7 @@ class Call:
         self.is_full = False
         self.taken_bytes = 0
         # The connection's: what is still to be sent, and the windows of flow control.
-        self.has_sent_head = False
-        self.is_sent = False
+        self.has_sent_head = self.is_sent = False
         self.outgoing: list[bytes] = []
         self.outgoing_at = 0
         self.outgoing_trailers: bytes | None = None
@@ -205,8 +213,7 @@ class Call:
         # The inflow's: what is counted for this call, whether all of its message may come or has, whether its service
         # knows it, and what its answer may come to.
         self.held_bytes = 0
-        self.is_whole = False
-        self.is_begun = False
+        self.is_whole = self.is_begun = False
         self.expected_bytes = 0
         self._owner = owner
         self._buffer = bytearray()
@@ -452,9 +459,9 @@ class Call:
         """Count a message of a stream for its client. Raises TooManyRequests."""
         self._owner.charge(self)
 
-    def record(self, http_status: int, model: str, version: str, received_at: float) -> None:
+    def record(self, http_status: int, message: AskedOf) -> None:
         """Count a message of a stream as the request that it was."""
-        self._owner.record_message(self, http_status, model, version, received_at)
+        self._owner.record_message(self, http_status, message)
 
     def reply(self, message: Buffer, http_status: int = 200) -> None:
         """The one answer, which ends the call."""
@@ -552,7 +559,7 @@ class Call:
 
     def _end(self, http_status: int, problem: str = "") -> None:
         self.is_ended = True
-        # It knows the request, which knows this call: its body would stay until the next collection of garbage.
+        # They know the request, which knows this call: its body would stay until the next collection of garbage.
         self.on_cancel = self.on_taken = None
         if self._timer is not None:
             self._timer.cancel()
@@ -561,6 +568,7 @@ class Call:
             self._inflating.cancel()
             self._inflating = None
         self._owner.record(self, http_status, problem)
+        self.request = None
 
 
 def _good_trailers(request_id: bytes) -> bytes:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mms.grpc.call import Call, Method
+from mms.grpc.call import AskedOf, Call, Method
 from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
 from mms.grpc.health import Health
@@ -146,11 +146,9 @@ class GrpcFront:
     def record(self, call: Call, http_status: int, problem: str) -> None:
         if http_status >= 400:
             self._note_error(call.id, call.model, call.version, http_status, problem)
-        self.record_message(call, http_status, call.model, call.version, call.received_at)
+        self.record_message(call, http_status, call)
 
-    def record_message(
-        self, call: Call, http_status: int, model: str, version: str, received_at: float
-    ) -> None:
+    def record_message(self, call: Call, http_status: int, message: AskedOf) -> None:
         now = time.monotonic()
         self._record(
             (
@@ -159,9 +157,10 @@ class GrpcFront:
                     call.connection.remote, "POST", call.head.path.decode("latin-1"), "HTTP/2.0"
                 ),
                 http_status,
-                now - received_at,
-                model,
-                version,
+                now - message.received_at,
+                message.model,
+                message.version,
+                None if message.request is None else message.request.span,
             )
         )
 

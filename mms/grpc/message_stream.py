@@ -115,10 +115,15 @@ class MessageStream(ABC, Generic[_Reply]):
     def _done(self, reply: _Reply, http_status: int) -> None:
         """A message has its last answer."""
         was_taken = self._replies.pop(reply, reply) is not reply
-        self._call.record(http_status, reply.model, reply.version, reply.received_at)
+        self._record(reply, http_status)
         if was_taken:
             self._take(-reply.size)
         self._end_if_done()
+
+    def _record(self, reply: _Reply, http_status: int) -> None:
+        self._call.record(http_status, reply)
+        # Each knows the other: they would stay until the next collection of garbage.
+        reply.request = None
 
     def _take(self, size: int) -> None:
         """Count bytes of messages; the stream goes on once there is room for more."""
@@ -140,7 +145,7 @@ class MessageStream(ABC, Generic[_Reply]):
     def _cancel_all(self) -> None:
         replies, self._replies = self._replies, {}
         for reply, request in replies.items():
-            self._call.record(CLIENT_CLOSED_REQUEST, reply.model, reply.version, reply.received_at)
+            self._record(reply, CLIENT_CLOSED_REQUEST)
             if request is not None:
                 self._cancel(request)
 
@@ -148,10 +153,11 @@ class MessageStream(ABC, Generic[_Reply]):
 class MessageReply:
     """What is known of one message, for the record. `size`: of the message, in bytes."""
 
-    __slots__ = ("model", "received_at", "size", "version")
+    __slots__ = ("model", "received_at", "request", "size", "version")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.model = ""
         self.version = ""
+        self.request: Request | None = None
         self.received_at = time.monotonic()

@@ -23,6 +23,11 @@ _SERVER_LINE = re.compile(r"\S+ \[([^\]]*)\] (.*?) (\S+) - (.*)", re.DOTALL)
 _OWN_LINE = re.compile(r"\S+ - (.*)", re.DOTALL)
 _ACCESS = re.compile(r'(\S*) "(\S+) (.*) (\S+)" (\d+) (\d+)', re.DOTALL)
 _METRIC = re.compile(r"([^:|]+)\.([^.:|]+):([^|]*)((?:\|.*)?)", re.DOTALL)
+#: What ends a line that is of one request, or of several.
+_TRACE_WORD: Final = " trace_id="
+_TRACE = re.compile(
+    r"(.*) trace_id=([0-9a-f]{32}(?:,[0-9a-f]{32})*)(?: span_id=([0-9a-f]{16}))?", re.DOTALL
+)
 _WORKER = re.compile(r"(W-(.+)-\d+)(?:-(?:stdout|stderr))?", re.DOTALL)
 
 
@@ -56,6 +61,11 @@ def _object(at_ms: int, form: Form, text: str) -> str:
     worker = _WORKER.fullmatch(record["thread"])
     if worker:
         record |= {"worker": worker[1], "model": worker[2]}
+    if _TRACE_WORD in message and (traced := _TRACE.fullmatch(message)):
+        message, ids, span_id = traced.groups()
+        trace_ids = ids.split(",")
+        record |= {"trace_id": ids} if len(trace_ids) == 1 else {"trace_ids": trace_ids}
+        record |= {"span_id": span_id} if span_id else {}
     record["message"] = message
     if logger == "ACCESS_LOG":
         record |= _access(message)

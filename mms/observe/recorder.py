@@ -11,7 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mms.log_writer.dates import LineDates
 from mms.log_writer.lines import Form
@@ -23,9 +23,13 @@ from mms.observe.model_lines import ModelLines
 from mms.observe.recent_errors import RecentErrors
 from mms.wire.log_records import decode_record
 
-#: `time.monotonic()`, request line (`request_line`), status, elapsed seconds, model, version. The model is "" where
-#: the response is no prediction of a registered model, the version "" where there is none.
-RequestRecord: TypeAlias = tuple[float, str, int, float, str, str]
+if TYPE_CHECKING:
+    from mms.core.request import RequestTrace
+
+#: `time.monotonic()`, request line (`request_line`), status, elapsed seconds, model, version, trace. The model is ""
+#: where the response is no prediction of a registered model, the version "" where there is none, the trace None where
+#: the request is not traced.
+RequestRecord: TypeAlias = tuple[float, str, int, float, str, str, "RequestTrace | None"]
 #: `time.monotonic()`, model, version, worker's name, size, queue seconds of each request, entry point seconds,
 #: request ids, whether the entry point returned a good answer.
 BatchRecord: TypeAlias = tuple[
@@ -95,6 +99,7 @@ class Recorder:
         self._is_qlog = options.layout == LAYOUT_QLOG
         self._has_copies = logs.has_server_log
         self._has_access = options.has_access_log and _is_on(logger_names.ACCESS_LOG)
+        self._names_traces = options.names_traces
         self._has_server_metrics = options.has_metrics and _is_on(logger_names.MMS_METRICS)
         self._has_model_metrics = options.has_metrics and _is_on(logger_names.MODEL_METRICS)
         self._has_response_times = options.has_batch_lines and _is_on(logger_names.WORKER_THREAD)
@@ -219,6 +224,7 @@ class Recorder:
         records = self.requests[:]
         del self.requests[: len(records)]
         has_access = self._has_access
+        names_traces = self._names_traces
         class_counts = [0, 0, 0]
         elapsed: dict[tuple[str, str, int], list[float]] = {}
         epoch_s = self._epoch_s()
@@ -231,7 +237,7 @@ class Recorder:
         times_s: list[float] = []
         class_index = 0
         messages: list[str] = []
-        for at_s, line, its_status, elapsed_s, its_model, its_version in records:
+        for at_s, line, its_status, elapsed_s, its_model, its_version, trace in records:
             if not from_s <= at_s < until_s:
                 self._end_request_group(group_ms, messages, class_counts)
                 messages = []
@@ -248,7 +254,10 @@ class Recorder:
                 elapsed_ms = int(elapsed_s * 1000)
                 # Python takes its time to write an integer.
                 shown_ms = _NUMBERS[elapsed_ms] if 0 <= elapsed_ms < _KNOWN else str(elapsed_ms)
-                messages.append(line + label + shown_ms)
+                if trace is None or not names_traces:
+                    messages.append(line + label + shown_ms)
+                else:
+                    messages.append(f"{line}{label}{shown_ms} {trace.words}")
         self._end_request_group(group_ms, messages, class_counts)
         for (model, version, status), values in elapsed.items():
             self.aggregates.request_series(model, version, status).observe_all(values)

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from mms.settings import Settings
-    from mms.tracing.trace_context import TraceContext
+    from mms.wire.trace_context import TraceContext
 
 logger = logging.getLogger("mms.tracing")
 
 HTTP, GRPC = "http", "grpc"
 #: Where a collector takes traces, of an endpoint that names none.
 _PATH = "/v1/traces"
-_OF_TRACES = ("otlp_protocol", "trace_sample_ratio", "trace_queue_size", "trace_service_name")
+_OF_TRACES = (
+    *("otlp_protocol", "trace_sample_ratio", "trace_parent", "trace_queue_size"),
+    *("trace_service_name", "trace_access_log"),
+)
 #: Spans of one message, how often one is sent, in seconds, and how long a collector may take.
 _MOST_SPANS = 512
 _INTERVAL_S = 1.0
@@ -113,10 +116,14 @@ class SpanExport:
         self._queue: deque[FinishedSpan] = deque()
         self._is_due = threading.Event()
         self._is_ending = False
+        #: Spans of the message that the collector has not answered yet.
+        self._under_way = 0
         self._thread: threading.Thread | None = None
         self._exporter: SpanExporter | None = None
         self._warned_at = -_WARN_S
         self._problem = _LastProblem()
+        #: Why a collector has not taken spans, as the end of a sentence.
+        self._reason = ""
         #: Spans that the collector has taken, that it did not take, and that found the queue full.
         self.exported = 0
         self.failed = 0
@@ -162,9 +169,6 @@ class SpanExport:
     def start(self) -> None:
         """Begin to send. Raises ConfigurationError where the extra is not installed."""
         self._exporter = self._make()
-        # A line for each message that is not taken would fill the log.
-        logging.getLogger(_SDK).addHandler(self._problem)
-        logging.getLogger(_SDK).propagate = False
         self._thread = threading.Thread(target=self._run, name="trace-export", daemon=True)
         self._thread.start()
 
@@ -176,21 +180,32 @@ class SpanExport:
         if thread is None or exporter is None:
             return
         thread.join(timeout_s)
+        lost = self.failed + self.dropped
         if thread.is_alive():
+            lost += len(self._queue) + self._under_way
             self.dropped += len(self._queue)
             self._queue.clear()
             # It wakes an exporter that waits for its next try; one that hangs ends with the process.
             threading.Thread(target=exporter.shutdown, daemon=True).start()
         else:
             exporter.shutdown()
-        logging.getLogger(_SDK).removeHandler(self._problem)
-        logging.getLogger(_SDK).propagate = True
-        if self.failed or self.dropped:
+        if lost:
             logger.warning(
-                "%d spans of traces did not reach %s.", self.failed + self.dropped, self._where
+                "%d spans of traces did not reach %s%s", lost, self._where, self._reason or "."
             )
 
     def _run(self) -> None:
+        # A line of the SDK for each message that is not taken would fill the log.
+        sdk = logging.getLogger(_SDK)
+        sdk.addHandler(self._problem)
+        sdk.propagate = False
+        try:
+            self._send_until_end()
+        finally:
+            sdk.removeHandler(self._problem)
+            sdk.propagate = True
+
+    def _send_until_end(self) -> None:
         from opentelemetry.sdk.resources import Resource
 
         resource = Resource.create(
@@ -217,6 +232,7 @@ class SpanExport:
         if not spans or self._exporter is None:
             return
         reason = ""
+        self._under_way = len(spans)
         try:
             from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -224,13 +240,16 @@ class SpanExport:
             is_taken = result is SpanExportResult.SUCCESS
         except Exception as error:
             is_taken, reason = False, f": {error}"[:_MOST_CHARS]
+        self._under_way = 0
         reason = self._problem.take() or reason
         if is_taken:
             self.exported += len(spans)
             return
         self.failed += len(spans)
+        self._reason = reason
         now = time.monotonic()
-        if now - self._warned_at >= _WARN_S:
+        # The end has words of its own.
+        if now - self._warned_at >= _WARN_S and not self._is_ending:
             self._warned_at = now
             logger.warning(
                 "The collector at %s did not take %d spans of traces, which are lost%s",

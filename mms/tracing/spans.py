@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mms.errors import ServerError
-from mms.tracing.trace_context import TraceContext, context_of, with_context
 from mms.wire import RequestHead
+from mms.wire.trace_context import TraceContext, context_of, with_context, words_of
 
 if TYPE_CHECKING:
     from mms.core import ModelVersion, Request
     from mms.core.worker import Batch, Worker
 
+#: What a client's `traceparent` decides: as the standard has it; nothing; nothing that makes more traces.
+OBEY, IGNORE, LIMIT = "obey", "ignore", "limit"
 _TRACE_BITS = 128
 _SPAN_BITS = 64
 
@@ -66,6 +68,11 @@ class RequestSpan:
 
     def __repr__(self) -> str:
         return f"<RequestSpan {self.context.header.decode()}>"
+
+    @property
+    def words(self) -> str:
+        """What the access log says of it."""
+        return words_of(self.context)
 
     def note_status(self, status: int) -> None:
         """The head of the answer is known; the rest comes in parts."""
@@ -145,10 +152,16 @@ class Tracer:
     `add` receives each span that is over.
     """
 
-    def __init__(self, add: Callable[[FinishedSpan], None], sample_ratio: float) -> None:
-        """`sample_ratio`: of the requests whose client has not decided, from 0 to 1."""
+    def __init__(
+        self, add: Callable[[FinishedSpan], None], sample_ratio: float, clients: str = OBEY
+    ) -> None:
+        """`sample_ratio`: of the requests whose client has not decided, from 0 to 1.
+
+        `clients`: what clients decide by `traceparent`: OBEY, IGNORE or LIMIT.
+        """
         self.add = add
         self.sample_ratio = sample_ratio
+        self.clients = clients
         self._sampled_below = round(sample_ratio * (1 << _SPAN_BITS))
         self._random = random.Random()
 
@@ -178,13 +191,17 @@ class Tracer:
 
     def _begin(self, request: Request, is_nested: bool) -> None:
         head = request.head
-        parent = context_of(head.headers)
+        clients = OBEY if is_nested else self.clients
+        parent = None if clients == IGNORE else context_of(head.headers)
         if parent is None:
             trace_id = self._random.getrandbits(_TRACE_BITS) or 1
             is_sampled = trace_id & ((1 << _SPAN_BITS) - 1) < self._sampled_below
             context = TraceContext(trace_id, self._span_id(), is_sampled)
         elif parent.is_sampled:
             context = self.child_of(parent)
+            # By no part of the trace's id, which the client has chosen.
+            if clients == LIMIT and self._random.getrandbits(_SPAN_BITS) >= self._sampled_below:
+                context = context._replace(is_sampled=False)
         else:
             # What it is part of is not traced, which its header says to everybody already.
             return
@@ -192,7 +209,7 @@ class Tracer:
             head.passes_query,
             head.content_type,
             head.query,
-            with_context(head.headers, context),
+            with_context(head.headers, context, is_new=parent is None),
             head.operation,
         )
         if context.is_sampled:

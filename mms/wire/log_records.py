@@ -26,13 +26,14 @@ class LogRecord(NamedTuple):
     text: str
 
 
-def encode_record(level: int, logger: str, text: str) -> str:
-    """The lines of a record, each a record of its own, with their ends."""
+def encode_record(level: int, logger: str, text: str, behind: str = "") -> str:
+    """The lines of a record, each a record of its own, with their ends. `behind`: ends the text of each."""
     head = f"{MARK}{min(max(level, 0), 999)} {_fit(logger)}{_END}"
+    most = _MAX_TEXT_CHARS - len(behind)
     lines: list[str] = []
     for line in text.splitlines() or [""]:
-        starts = range(0, max(len(line), 1), _MAX_TEXT_CHARS)
-        lines += [f"{head}{line[start : start + _MAX_TEXT_CHARS]}\n" for start in starts]
+        starts = range(0, max(len(line), 1), most)
+        lines += [f"{head}{line[start : start + most]}{behind}\n" for start in starts]
     return "".join(lines)
 
 

@@ -201,6 +201,8 @@ class Load(Message):
     is_in_place: bool = False
     #: What its archive declares of its tensors, as members of a `ModelDeclaration`; None: nothing.
     tensors: dict[str, Any] | None = None
+    #: What the model's code logs names the traces of its requests.
+    names_traces: bool = False
 
     @property
     def code_folders(self) -> list[str]:

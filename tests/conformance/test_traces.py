@@ -20,9 +20,17 @@ pytestmark = pytest.mark.better_than_mms
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HANDLER = """
+import logging
+import threading
 def handle(data, context):
     if data is None:
         return None
+    logging.getLogger("my.model").info("at work")
+    thread = threading.Thread(target=logging.info, args=("beside it",))
+    thread.start()
+    thread.join()
+    if data[0].get("body") == b"fail":
+        raise ValueError("no")
     return [context.get_request_header(i, "traceparent") or "none" for i in range(len(data))]
 """
 STREAMER = """
@@ -106,6 +114,7 @@ def server(servers: ServerPool, collector: Collector) -> Iterator[Server]:
         "otlp_endpoint": f"http://127.0.0.1:{collector.port}",
         "trace_service_name": "shop",
         "log_layout": "json",
+        "trace_access_log": "true",
     }
     server = Server(servers.new_directory(), settings)
     server.write_model("traced", HANDLER, manifest("traced"))
@@ -218,11 +227,8 @@ def test_nodes_of_a_graph_here_and_elsewhere_are_spans(
     )
     collector.spans_of(trace_id, "handler", "node", "request")
     eventually(
-        "both nodes",
-        lambda: (
-            len([s for s in collector.spans if s.trace_id.hex() == trace_id and s.name == "node"])
-            == 2
-        ),
+        "the span of the graph, which ends last",
+        lambda: [s for s in collector.spans if s.parent_span_id.hex() == SPAN],
     )
     spans = [span for span in collector.spans if span.trace_id.hex() == trace_id]
     nodes = {attributes_of(span)["mms.node"]: span for span in spans if span.name == "node"}
@@ -233,6 +239,25 @@ def test_nodes_of_a_graph_here_and_elsewhere_are_spans(
         s for s in spans if s.name == "request" and s.parent_span_id == nodes["traced"].span_id
     ]
     assert len(inner) == 1
+
+
+def test_lines_of_a_request_name_its_trace(server: Server) -> None:
+    trace_id = f"{4:032x}"
+    header = f"00-{trace_id}-{SPAN}-01"
+    reply = server.inference.post("/predictions/traced", "fail", headers={"traceparent": header})
+    assert reply.status == 503
+    server.wait_for_log("access_log.log", trace_id)
+    server.wait_for_log("mms_log.log", "ValueError: no")
+    records = [json.loads(line) for line in server.log("mms_log.log").splitlines()]
+    traced = {r["message"]: r for r in records if r.get("trace_id") == trace_id}
+    (access,) = [found for found in traced.values() if "status" in found]
+    assert access["status"] == 503 and access["uri"] == "/predictions/traced"
+    assert traced["at work"]["logger"] == "my.model" and traced["at work"]["model"] == "traced"
+    assert {found["span_id"] for found in traced.values()} == {access["span_id"]}
+    (failed,) = [message for message in traced if message.startswith("Model traced failed for")]
+    assert failed.endswith(f"{reply.header('x-request-id')}:")
+    assert "beside it" not in traced
+    assert any(r["message"] == "beside it" for r in records)
 
 
 def test_every_record_of_each_log_is_an_object(server: Server) -> None:

@@ -224,11 +224,11 @@ async def test_the_external_api_names_the_prediction_as_its_client_does(
 
 async def test_a_call_is_recorded_like_a_request_of_http(served: Served, client: Client) -> None:
     await client.call(PREDICT)
-    _, line, status, elapsed_s, model, version = served.records[0]
+    _, line, status, elapsed_s, model, version, trace = served.records[0]
     assert re.fullmatch(rf'/127\.0\.0\.1:\d+ "POST {PREDICT} HTTP/2\.0"', line)
     assert status == 200
     assert 0 <= elapsed_s < WAIT_S
-    assert (model, version) == ("iris", "")
+    assert (model, version, trace) == ("iris", "", None)
 
 
 # Time and cancellation

@@ -45,6 +45,21 @@ def test_an_access_line_is_the_same_object_in_all_outputs() -> None:
     assert objects(lines, OUTPUTS[LogFile.MMS]) == objects(lines, STDOUT) == [own]
 
 
+def test_the_trace_at_the_end_of_a_line_is_a_member() -> None:
+    trace_id, span_id = f"{1:032x}", f"{2:016x}"
+    line = '/127.0.0.1:1 "POST / HTTP/1.1" 200 7'
+    (own,) = objects(
+        access(f"{line} trace_id={trace_id} span_id={span_id}"), OUTPUTS[LogFile.ACCESS]
+    )
+    assert (own["trace_id"], own["span_id"]) == (trace_id, span_id)
+    assert (own["message"], own["elapsed_ms"]) == (line, 7)
+    (both,) = objects(access(f"at work trace_id={trace_id},{trace_id}"), OUTPUTS[LogFile.ACCESS])
+    assert (both["message"], both["trace_ids"]) == ("at work", [trace_id] * 2)
+    assert not {"trace_id", "span_id"} & set(both)
+    (other,) = objects(access(f"trace_id=1 span_id={span_id}"), OUTPUTS[LogFile.ACCESS])
+    assert other["message"].startswith("trace_id=1 ")
+
+
 @pytest.mark.parametrize("message", ['" 200 {"a":1}', "\x00\u2028\x85\udc80", '/a "G \\" b c" 1 2'])
 def test_what_a_client_sends_stays_within_its_object(message: str) -> None:
     (data,) = [data for _, data, _ in written_out(as_json([access(message)]))][:1]

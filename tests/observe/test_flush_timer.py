@@ -50,7 +50,7 @@ async def test_records_are_written_without_anyone_asking(written: WrittenLogs) -
     try:
         for number in range(2):
             recorder.has_flushed.clear()
-            recorder.requests.append((0.0, f"r GET /{number}", 200, 0.0, "", ""))
+            recorder.requests.append((0.0, f"r GET /{number}", 200, 0.0, "", "", None))
             await asyncio.wait_for(recorder.has_flushed.wait(), 20)
     finally:
         timer.stop()
@@ -61,7 +61,7 @@ async def test_stopping_flushes_what_is_left(written: WrittenLogs) -> None:
     recorder = Recorder(written.configure().logs)
     timer = FlushTimer(recorder)
     timer.start()
-    recorder.requests.append((0.0, "r GET /", 200, 0.0, "", ""))
+    recorder.requests.append((0.0, "r GET /", 200, 0.0, "", "", None))
     timer.stop()
     assert not recorder.pending
 

@@ -41,9 +41,9 @@ def recorder(written: WrittenLogs) -> Recorder:
     recorder = Recorder(written.configure().logs, hostname="h1")
     for status, elapsed_s in ((200, 0.002), (200, 0.02), (503, 0.5)):
         recorder.requests.append(
-            (17.0, "r POST /predictions/noop", status, elapsed_s, "noop", "1.0")
+            (17.0, "r POST /predictions/noop", status, elapsed_s, "noop", "1.0", None)
         )
-    recorder.requests.append((17.0, "r GET /ping", 200, 0.001, "", ""))
+    recorder.requests.append((17.0, "r GET /ping", 200, 0.001, "", "", None))
     recorder.batches.append(
         (17.0, "noop", "1.0", "W-noop-0", 2, [0.001, 0.002], 0.01, [b"1", b"2"], True)
     )
@@ -155,7 +155,7 @@ async def test_a_scrape_sees_what_was_recorded_just_before(
 ) -> None:
     await text.scrape()
     recorder.requests.append(
-        (18.0, "r POST /", 200, 0.1, "noop", "1.0"),
+        (18.0, "r POST /", 200, 0.1, "noop", "1.0", None),
     )
     _, body = await text.scrape(None)
     assert _samples(body)["mms_requests_total{model=noop,status=200,version=1.0}"] == 3

@@ -5,6 +5,8 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -40,12 +42,13 @@ def _request(
     elapsed_s: float = 0.0075,
     model: str = "noop",
     version: str = "",
+    trace: Any = None,
 ) -> None:
     recorder.requests.append(
         (
             time_s,
             request_line("/127.0.0.1:64003", "POST", uri, "HTTP/1.1"),
-            *(status, elapsed_s, model, version),
+            *(status, elapsed_s, model, version, trace),
         )
     )
 
@@ -87,6 +90,17 @@ def test_records_of_the_monotonic_clock_are_dated_by_the_wall_clock(written: Wri
     for file in (LogFile.ACCESS, LogFile.MODEL_METRICS):
         dates = [line[:23] for line in written.read(file).splitlines()]
         assert dates == [_date(_T), _date(_T + 3600.0)]
+
+
+def test_an_access_line_names_its_trace_where_that_is_wanted(written: WrittenLogs) -> None:
+    trace = SimpleNamespace(words="trace_id=1 span_id=2")
+    for names_traces, end in ((False, " 200 7"), (True, " 200 7 trace_id=1 span_id=2")):
+        recorder = _recorder(written, names_traces=names_traces)
+        _request(recorder, trace=trace)
+        _request(recorder)
+        recorder.flush()
+        traced, other = written.read(LogFile.ACCESS).splitlines()[-2:]
+        assert traced.endswith(end) and other.endswith(" 200 7")
 
 
 def test_a_response_is_counted_by_its_class_with_a_time(written: WrittenLogs) -> None:
@@ -216,7 +230,7 @@ def test_records_are_written_once_and_kept_append_methods_stay_good(written: Wri
     _batch(recorder)
     recorder.flush()
     recorder.flush()
-    append_request((_T, "r GET /later", 200, 0.0, "", ""))
+    append_request((_T, "r GET /later", 200, 0.0, "", "", None))
     append_batch((_T, "later", "", "W-later-0", 1, [0.0], 0.0, [_ID_2], True))
     assert recorder.pending == 2
     recorder.flush()

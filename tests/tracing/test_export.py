@@ -13,7 +13,7 @@ from support.waiting import eventually
 
 from mms.tracing.export import GRPC, SpanExport, endpoint_of, make_exporter
 from mms.tracing.spans import FinishedSpan
-from mms.tracing.trace_context import TraceContext
+from mms.wire.trace_context import TraceContext
 
 pytest.importorskip("opentelemetry.sdk", reason='needs pip install "marserve[otel]"')
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -72,6 +72,20 @@ def test_a_collector_that_hangs_costs_what_finds_the_queue_full(collector: _Coll
     assert (export.waiting, export.dropped) == (10, 20)
     export.close(0.0)
     assert export.dropped == 30
+
+
+def test_the_end_waits_no_longer_than_it_may_and_counts_what_is_under_way(
+    collector: _Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.goes_on.clear()
+    collector.shutdown = lambda: None  # type: ignore[method-assign]  # it hangs for good
+    export = export_to(collector)
+    export.add(span())
+    assert collector.asked.wait(10.0)
+    for number in range(2):
+        export.add(span(number))
+    export.close(0.01)
+    assert caplog.messages == ["3 spans of traces did not reach there."]
 
 
 @pytest.mark.parametrize("result", [SpanExportResult.FAILURE, ValueError("odd")])

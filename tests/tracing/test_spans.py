@@ -9,8 +9,8 @@ import pytest
 
 from mms.core import Request
 from mms.errors import ServiceUnavailable
-from mms.tracing.spans import FinishedSpan, Tracer
-from mms.tracing.trace_context import TraceContext, context_of
+from mms.tracing.spans import IGNORE, LIMIT, FinishedSpan, Tracer
+from mms.wire.trace_context import TraceContext, context_of
 
 PARENT = TraceContext(0xA1, 0xB2, True)
 
@@ -63,6 +63,44 @@ def test_a_client_that_does_not_trace_is_obeyed(spans: list[FinishedSpan]) -> No
     request = taken(Tracer(spans.append, 1.0), parent_header(is_sampled=False))
     assert request.span is None
     assert request.headers == parent_header(is_sampled=False)
+
+
+def test_a_client_s_trace_is_another_s_where_it_is_ignored(spans: list[FinishedSpan]) -> None:
+    request = taken(Tracer(spans.append, 1.0, IGNORE), parent_header() + b"\ntracestate\na=1")
+    request.answer(200, b"", b"", b"")
+    (span,) = spans
+    assert span.parent is None and span.context.trace_id != PARENT.trace_id
+    assert request.headers == b"traceparent\n" + span.context.header
+    assert taken(Tracer(spans.append, 0.0, IGNORE), parent_header()).span is None
+
+
+def test_clients_make_no_more_traces_than_their_share_where_they_are_limited() -> None:
+    tracer = Tracer(lambda _: None, 0.25, LIMIT)
+    tracer._random.seed(1)
+    # Its id is in each share that goes by the id.
+    headers = b"traceparent\n" + TraceContext(1, 2, True).header + b"\ntracestate\na=1"
+    requests = [taken(tracer, headers) for _ in range(2000)]
+    assert 400 < sum(request.span is not None for request in requests) < 600
+    contexts = [context_of(request.headers) for request in requests]
+    assert {context and context.trace_id for context in contexts} == {1}
+    assert [context and context.is_sampled for context in contexts] == [
+        request.span is not None for request in requests
+    ]
+    assert all(b"tracestate\na=1" in request.headers for request in requests)
+
+
+@pytest.mark.parametrize("clients", [IGNORE, LIMIT])
+def test_what_a_traced_request_asks_is_traced_whatever_clients_may(clients: str) -> None:
+    request = request_of(parent_header())
+    Tracer(lambda _: None, 0.0, clients).submit(lambda _: None, request, is_nested=True)
+    assert request.span is not None and request.span.context.trace_id == PARENT.trace_id
+
+
+@pytest.mark.parametrize("parent", [b"", b"traceparent\nx\n"])
+def test_a_state_without_a_parent_goes_no_further(parent: bytes) -> None:
+    for ratio in (0.0, 1.0):
+        request = taken(Tracer(lambda _: None, ratio), parent + b"tracestate\na=1")
+        assert b"tracestate" not in request.headers
 
 
 def test_a_request_that_is_not_sampled_says_so_to_what_it_asks(spans: list[FinishedSpan]) -> None:

@@ -139,7 +139,10 @@ class ModelAsker:
             operation=route.operation,
         )
         add_options(asked, more)
-        self._host.submit(asked)
+        try:
+            self._host.submit(asked)
+        finally:
+            state.trace = asked.span
         try:
             answer = await reply.done
             return await answer.send() if isinstance(answer, WebStream) else answer

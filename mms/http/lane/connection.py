@@ -299,6 +299,7 @@ class LaneProtocol(LaneLifetime):
                 now - request.received_at,
                 request.name,
                 request.version or "",
+                request.span,
             )
         )
         self.waiting_since = now
@@ -386,6 +387,7 @@ class LaneProtocol(LaneLifetime):
                 now - request.received_at,
                 model,
                 version,
+                request.span,
             )
         )
 

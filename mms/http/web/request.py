@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 
 from mms.bodies.inflation import CODINGS, BrokenCoding, InflatesTooFar
 from mms.core import clients_request_id, new_request_id
+from mms.core.request import RequestTrace
 from mms.errors import (
     BadRequest,
     ExpectationFailed,
@@ -74,6 +75,7 @@ class RequestState:
         #: For the record: the registered model that was asked.
         self.model = ""
         self.version = ""
+        self.trace: RequestTrace | None = None
         #: The form of answers where it is not MMS's: of errors, and lines besides those of every answer.
         self.error_form: ErrorForm | None = None
         self.answer_lines: AnswerLines | None = None

@@ -124,6 +124,7 @@ def _line_of(
         took_s,
         state.model if state is not None else "",
         state.version if state is not None else "",
+        state.trace if state is not None else None,
     )
 
 

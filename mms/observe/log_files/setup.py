@@ -82,6 +82,8 @@ class LogSettings(Protocol):
     def log_config(self) -> str | Path | None: ...
     @property
     def log_writer(self) -> str: ...
+    @property
+    def trace_access_log(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -103,6 +105,8 @@ class LogOptions:
     writer: str = WRITER_THREAD
     #: A line for each batch, besides those of its requests.
     has_batch_lines: bool = True
+    #: Access lines end with the trace of their request.
+    names_traces: bool = False
 
     @classmethod
     def of(
@@ -127,6 +131,7 @@ class LogOptions:
             config_path=Path(settings.log_config) if settings.log_config else None,
             writer=settings.log_writer,
             has_batch_lines=not is_by_hand,
+            names_traces=settings.trace_access_log,
         )
 
 

@@ -330,6 +330,7 @@ class WorkerSpecs:
             model_config=served.model_config,
             is_in_place=served.archive.is_in_place,
             tensors=None if declaration is None else declaration.to_members(),
+            names_traces=settings.otlp_endpoint is not None,
         )
         place = self._place_variables(served)
         return WorkerSpec(

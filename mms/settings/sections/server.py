@@ -80,8 +80,24 @@ class ServerOptions:
         SHARE,
         _TRACES,
         "Which share of the requests is traced, from 0 to 1, of those without a valid `traceparent`. With one, the "
-        "request is traced if the client traces it.",
+        "request is traced if the client traces it, unless trace_parent says otherwise.",
         "1",
+        is_own=True,
+    )
+    trace_parent: str = option(
+        choice("obey", "ignore", "limit"),
+        _TRACES,
+        "What a client's `traceparent` decides. `obey`: whether its request is traced, as the standard has it. "
+        "`limit`: its trace goes on, but of the requests that clients trace only the share `trace_sample_ratio` is "
+        "traced here. `ignore`: nothing, each request begins a trace of its own. For listeners that strangers reach.",
+        "obey",
+        is_own=True,
+    )
+    trace_access_log: bool = option(
+        BOOLEAN,
+        _TRACES,
+        "Lines of the access log end with `trace_id=... span_id=...`, of requests that are traced.",
+        "false",
         is_own=True,
     )
     trace_queue_size: int = option(

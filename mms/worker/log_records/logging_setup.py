@@ -6,6 +6,7 @@ import logging
 import sys
 
 from mms.wire.log_records import encode_record
+from mms.worker.log_records.running_traces import names_of_traces
 
 
 class RecordHandler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -14,7 +15,7 @@ class RecordHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-            self.stream.write(encode_record(record.levelno, record.name, text))
+            self.stream.write(encode_record(record.levelno, record.name, text, names_of_traces()))
             self.flush()
         except RecursionError:
             raise

@@ -22,6 +22,7 @@ from mms.wire import (
 from mms.wire.messages import encode_metrics as encode_metric_frames
 from mms.worker.loading.model import Model
 from mms.worker.log_records.log_lines import log_left_out, write_log
+from mms.worker.log_records.running_traces import enter_requests, names_of_traces
 from mms.worker.log_records.tracebacks import model_traceback, refusal_text, shown_error
 from mms.worker.outbox import Outbox
 from mms.worker.requests.answer_head import InvalidHead, encode_status
@@ -76,6 +77,8 @@ class BatchRunner:
         self._entry_point = model.entry_point
         self._context: Context = model.context
         self._context._cancelled_ids = cancelled_ids
+        if load.names_traces:
+            self._context._enter_requests = enter_requests
         self._load = load
         self._tensors: PlainTensors | None = None
         self._decoder = RequestDecoder(
@@ -266,7 +269,8 @@ class BatchRunner:
         self, status: int, message: str, error: BaseException, *, is_size: bool = False
     ) -> _Failed:
         ids = ",".join(map(str, (self._context.request_ids or {}).values()))
-        write_log(f"Model {self._context.model_name} failed for {ids}:\n{model_traceback(error)}")
+        failed = f"Model {self._context.model_name} failed for {ids}:{names_of_traces()}"
+        write_log(f"{failed}\n{model_traceback(error)}")
         shown = shown_error(error) if is_size or self._is_open else ""
         size_problem = shown if is_size else ""
         return _Failed(

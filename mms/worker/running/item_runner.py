@@ -20,12 +20,14 @@ from mms.wire.answer_head import MAX_HEADERS_BYTES
 from mms.wire.messages import encode_metrics
 from mms.worker.loading.model import ItemServer
 from mms.worker.log_records.log_lines import log_left_out, write_log
+from mms.worker.log_records.running_traces import enter_requests, names_of_traces
 from mms.worker.log_records.tracebacks import model_traceback, shown_error
 from mms.worker.outbox import Outbox
 
 if TYPE_CHECKING:
     from mms.tensors.server import TensorServer
     from mms.worker.tensors.served import ServedTensors
+
 
 _now_ns = time.perf_counter_ns
 
@@ -53,6 +55,7 @@ class ItemRunner:
         self._max_bytes = load.max_response_bytes
         self._outbox = outbox
         self._is_open = load.debug_errors
+        self._names_traces = load.names_traces
         self._cancelled_ids = cancelled_ids
         #: Of the last batch, from one end to the other.
         self._elapsed_ns = 0
@@ -144,6 +147,8 @@ class ItemRunner:
     ) -> list[ResultItem]:
         """`status`: of what nothing foresaw."""
         self._outbox.lend()
+        if self._names_traces:
+            enter_requests([headers for _, _, _, _, headers, _, _, _ in items])
         try:
             return serve(items)
         except SystemExit:
@@ -158,6 +163,9 @@ class ItemRunner:
             return self._failed(items, status, "Prediction failed", error)
         finally:
             self._outbox.take_back()
+            if self._names_traces:
+                # Streams go on for other requests.
+                enter_requests(())
 
     def _checked(self, results: list[ResultItem]) -> list[ResultItem]:
         """Refuse what the front would not take."""
@@ -180,7 +188,8 @@ class ItemRunner:
         self, items: list[Item], status: int, message: str, error: BaseException
     ) -> list[ResultItem]:
         ids = ",".join(item[0].decode("ascii", "replace") for item in items)
-        write_log(f"Model {self._model_name} failed for {ids}:\n{model_traceback(error)}")
+        failed = f"Model {self._model_name} failed for {ids}:{names_of_traces()}"
+        write_log(f"{failed}\n{model_traceback(error)}")
         if self._is_open:
             message = f"{message}: {shown_error(error)}"
         body = message.encode("utf-8", "replace")

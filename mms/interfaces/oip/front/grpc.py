@@ -124,7 +124,7 @@ class OipServices(InterfaceServices):
     def _infer(self, call: Call, body: Buffer) -> None:
         head = self._heads.read(body)
         request = self._request(call, body, head, call.id, _Reply(call), call.received_at)
-        call.model, call.version = request.name, request.version or ""
+        call.model, call.version, call.request = request.name, request.version or "", request
         call.on_cancel = lambda: self._host.cancel(request)
         self._host.submit(request)
 
@@ -137,7 +137,7 @@ class OipServices(InterfaceServices):
         request = self._request(
             *(call, body, head, new_request_id(), reply, reply.received_at), _INFER_PARTS
         )
-        reply.model, reply.version = request.name, request.version or ""
+        reply.model, reply.version, reply.request = request.name, request.version or "", request
         self._host.submit(request)
         return request
 

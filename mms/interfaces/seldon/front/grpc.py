@@ -110,6 +110,7 @@ class SeldonServices(InterfaceServices):
                 priority=call.head.priority,
                 operation=asked,
             )
+            call.request = request
             call.on_cancel = lambda: self._host.cancel(request)
             self._host.submit(request)
 

@@ -94,7 +94,7 @@ class TorchServeServices(InterfaceServices):
 
     def _ask(self, call: Call, body: Buffer, reply: Reply) -> None:
         request = self._request(call, read_message("PredictionsRequest", body), reply)
-        call.model, call.version = request.name, request.version or ""
+        call.model, call.version, call.request = request.name, request.version or "", request
         call.on_cancel = partial(self._host.cancel, request)
         self._host.submit(request)
 
@@ -102,6 +102,7 @@ class TorchServeServices(InterfaceServices):
         """Have a model answer a message of a stream. Raises ServerError."""
         request = self._request(call, asked, reply)
         request.id, request.received_at = new_request_id(), reply.received_at
+        reply.request = request
         self._host.submit(request)
         return request
 

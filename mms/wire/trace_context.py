@@ -1,4 +1,4 @@
-"""The header `traceparent` (W3C Trace Context, level 1), and where it stands among the headers of a request."""
+"""The headers `traceparent` and `tracestate` (W3C Trace Context, level 1), and where a request has them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import re
 from typing import NamedTuple
 
 NAME = b"traceparent"
+#: What vendors add to it; without a valid `traceparent` it belongs to no trace.
+_STATE = b"tracestate"
 _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED = 1
+#: What a line of a log begins the name of a trace with.
+WORD = "trace_id="
 
 
 class TraceContext(NamedTuple):
@@ -43,17 +47,22 @@ def context_of(headers: bytes) -> TraceContext | None:
     return parse(found[0]) if len(found) == 1 else None
 
 
-def with_context(headers: bytes, context: TraceContext) -> bytes:
-    """Return a header block whose `traceparent` is this one."""
+def words_of(context: TraceContext) -> str:
+    """Return what a line of a log says of a request's span."""
+    return f"{WORD}{context.trace_id:032x} span_id={context.span_id:016x}"
+
+
+def with_context(headers: bytes, context: TraceContext, *, is_new: bool = False) -> bytes:
+    """Return a header block whose `traceparent` is this one. `is_new`: of a new trace, which has no `tracestate`."""
     parts = headers.split(b"\n") if headers else []
     kept = [
         part
         for name, value in zip(parts[::2], parts[1::2], strict=False)
-        if not _is_it(name)
+        if not (_is_it(name) or (is_new and _is_it(name, _STATE)))
         for part in (name, value)
     ]
     return b"\n".join((*kept, NAME, context.header))
 
 
-def _is_it(name: bytes) -> bool:
-    return len(name) == len(NAME) and name.lower() == NAME
+def _is_it(name: bytes, wanted: bytes = NAME) -> bool:
+    return len(name) == len(wanted) and name.lower() == wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mms.tracing.trace_context import TraceContext, context_of, parse, with_context
+from mms.wire.trace_context import TraceContext, context_of, parse, with_context
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -42,6 +42,14 @@ def test_two_of_them_are_none() -> None:
     one = f"traceparent\n00-{TRACE}-{SPAN}-01"
     assert context_of(one.encode()) is not None
     assert context_of(f"{one}\nTraceparent\n00-{TRACE}-{SPAN}-01".encode()) is None
+
+
+def test_a_new_trace_has_no_state_of_another_one() -> None:
+    context = TraceContext(1, 2, False)
+    block = b"TraceState\na=1\nX\ny\ntracestate\nb=2"
+    end = b"traceparent\n" + context.header
+    assert with_context(block, context, is_new=True) == b"X\ny\n" + end
+    assert with_context(block, context) == block + b"\n" + end
 
 
 def test_a_block_gets_one_in_place_of_all_others() -> None:
