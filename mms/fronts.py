@@ -6,9 +6,10 @@ import asyncio
 import importlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mms.errors import ConfigurationError
+from mms.interfaces import find_interface, part
 from mms.limits.memory import MemoryLimit
 from mms.machine.cpus import available_cpus
 from mms.observe import Recorder
@@ -46,6 +47,8 @@ class Fronts:
         self._memory = memory
         self._http: HttpFront | None = None
         self._grpc: list[GrpcFront] = []
+        #: What writes down what is registered, as another server does.
+        self._snapshots: Any = None
 
     def __repr__(self) -> str:
         return f"<Fronts {self._http!r}, {len(self._grpc)} of gRPC>"
@@ -62,6 +65,15 @@ class Fronts:
         for front in self._grpc:
             await front.start()
         await http.start()
+        await self._start_snapshots()
+
+    async def _start_snapshots(self) -> None:
+        name = self._settings.stands_for
+        writer = find_interface(name).snapshots if name is not None else ""
+        if writer:
+            self._snapshots = part(writer).of(self._settings, self._host)
+        if self._snapshots is not None:
+            await self._snapshots.start()
 
     async def _make_http(self) -> HttpFront:
         # aiohttp takes longer to import than all the rest; workers load their models meanwhile.
@@ -114,6 +126,8 @@ class Fronts:
             await self._http.stop_listening()
         for front in self._grpc:
             await front.stop_listening()
+        if self._snapshots is not None:
+            await self._snapshots.stop()
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until clients have their answers, or for so long."""

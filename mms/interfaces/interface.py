@@ -148,6 +148,9 @@ class Interface:
     #: Protocols of tensors that its clients write requests in: by the name that a `ModelOperation` has for one, a
     #: function of a `Load` that makes its codec, an `mms.worker.tensors.codec.TensorCodec`.
     codecs: tuple[tuple[str, str], ...] = ()
+    #: Writes down what is registered, as its own server does: a class with `of(settings, host)`, which returns None for
+    #: a server that does not, and coroutines `start` and `stop`.
+    snapshots = ""
     #: Keys of `model-config.yaml` that its workers read, and no other ones.
     config_keys: tuple[str, ...] = ()
     #: Settings with the address of a listener with its routes alone, of one with metrics alone, and with one more path

@@ -112,6 +112,7 @@ class ModelHost:
         )
         state_file = StateFile(Path(settings.state_file)) if settings.state_file else None
         self._store = RegistrationStore(state_file, self.registry, settings)
+        self.registration_listeners = self._store.listeners
         self._removal = ModelRemoval(self.registry, self._registrar, self._workers, self._store)
         swap = ModelSwap(
             *(self.registry, self._registrar, self._workers, self._removal, self._start),

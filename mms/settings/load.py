@@ -43,7 +43,11 @@ def packaged_config(name: str) -> Path:
 def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Settings:
     """Load the settings. Raises ConfigurationError: a line with file, line, key, value and what would be right."""
     dialect = dialect_of(options.stands_for)
-    settings = Settings(stands_for=options.stands_for, default_version=dialect.model_version)
+    settings = Settings(
+        stands_for=options.stands_for,
+        default_version=dialect.model_version,
+        ignores_snapshots=options.ignores_snapshots,
+    )
     for name, value in dialect.defaults.items():
         settings.put(name, all_options()[name].kind.convert(value))
     path = _config_path(options, environ, settings, dialect)

@@ -33,6 +33,10 @@ class Settings(OptionValues):
     config_file: str | None = None
     #: The interface whose server the command that started this one stands for; None: this one.
     stands_for: str | None = None
+    #: What was written down by an earlier server is neither read nor written.
+    ignores_snapshots: bool = False
+    #: What is said of models of `load_models` by (name, url), in keys of `model-config.yaml`; it goes before that file.
+    startup_options: dict[tuple[str | None, str], dict[str, Any]] = field(default_factory=dict)
     #: The version of a model whose archive names none; None: it has no versions.
     default_version: str | None = None
     log_config: str | None = None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mms.serving")
 
 #: What other servers' snapshots have in the setting besides.
-_OF_SNAPSHOTS: Final = ("defaultVersion", "marName", "runtime", "runtimeType")
+OF_SNAPSHOTS: Final = ("defaultVersion", "marName", "modelVersion", "runtime", "runtimeType")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def with_file_and_setting(
     for source, said, besides in (
         (_file_name(archive), document, None),
         *(() if layout is None else ((layout.file, layout.config, None),)),
-        (f"the setting models, {name}", _of_setting(settings.models, name, version), _OF_SNAPSHOTS),
+        (f"the setting models, {name}", _of_setting(settings.models, name, version), OF_SNAPSHOTS),
     ):
         config = read_config_keys(said, besides=besides)
         for problem in config.problems:

@@ -65,6 +65,8 @@ class RegistrationStore:
         self._registry = registry
         self._idle = IdleModels(settings)
         self._waiting: list[dict[str, Any]] = []
+        #: Called and awaited after each change, with a file or without one. They raise nothing.
+        self.listeners: list[Callable[[], Awaitable[None]]] = []
         #: The names of models that have changed since the last write began.
         self._changed: set[str] = set()
         self._changes = 0
@@ -84,6 +86,8 @@ class RegistrationStore:
 
         A failure to write is told of, and tried again.
         """
+        for listener in list(self.listeners):
+            await listener()
         if self._is_closed:
             return
         self._note(*names)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from archiver.model_config import WorkerBounds
+from archiver.model_config import WorkerBounds, read_config_keys
 from mms.core import Registry
 from mms.errors import Conflict, ModelNotFound, NameTaken, ServerError
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.options import RegisterOptions
+from mms.serving.registration.model_config_file import OF_SNAPSHOTS
 from mms.serving.served import DependencyMissing, ServedModel
 from mms.serving.state.registration_store import Restored
 from mms.text.brief import brief
@@ -154,6 +155,7 @@ class StartupModels:
                 initial_workers=count,
                 synchronous=False,
             )
+            options, workers = self._with_written(options, name, url)
             default_name = name_from_url(url)
             try:
                 served = await self._add(options, default_name)
@@ -187,8 +189,20 @@ class StartupModels:
             served.is_loaded_at_startup = True
             served.registration, served.startup_source = options, (name, url)
             self.models.add(served)
-            bounds = served.worker_bounds or WorkerBounds(count, count)
+            bounds = workers or served.worker_bounds or WorkerBounds(count, count)
             self._start(served, bounds.least, bounds.most)
+
+    def _with_written(
+        self, options: RegisterOptions, name: str | None, url: str
+    ) -> tuple[RegisterOptions, WorkerBounds | None]:
+        """Return a registration with what an earlier server has written down of it, and how many workers it had."""
+        said = self._settings.startup_options.get((name, url))
+        if said is None:
+            return options, None
+        config = read_config_keys(said, besides=OF_SNAPSHOTS)
+        for problem in config.problems:
+            logger.warning("The snapshot, %s: %s", brief(name), problem)
+        return options.with_values(**config.values), config.workers
 
     def tell_of_idle_settings(self) -> None:
         """Say which names of the setting `models` are no model so far: a name may be wrong, or its model come later."""

@@ -89,7 +89,9 @@ def test_a_snapshot_s_models_are_loaded_beside_those_of_the_command(load: Load) 
     text = f"model_snapshot={json.dumps({'models': {'m': versions}})}\n"
     settings = load(text, models=["other=c.mar", "a.mar"])
     assert settings.startup_models == [("m", "b.mar"), ("m", "a.mar"), ("other", "c.mar")]
-    assert settings.models == {"m": versions}
+    assert settings.startup_options == {
+        ("m", row["marName"]): {**row, "modelVersion": version} for version, row in versions.items()
+    }
     with pytest.raises(ConfigurationError, match="is not the JSON of a snapshot"):
         load('model_snapshot={"models": 3}\n')
 

@@ -83,9 +83,9 @@ def _is_installed(name: str) -> bool:
 def _add_models(settings: Settings, text: str) -> None:
     """Have the start load what a snapshot names, and what the command line names besides."""
     snapshot = SnapshotModels(text, settings.sources["model_snapshot"])
-    entries = [f"{name}={archive}" for name, archive in snapshot.entries]
+    entries = [f"{name}={archive}" for name, archive in snapshot.rows]
     if settings.load_models and settings.sources["load_models"] == "--models":
-        known = {archive for _, archive in snapshot.entries}
+        known = {archive for _, archive in snapshot.rows}
         entries += [
             f"{name}={location}" if name else location
             for name, location in settings.startup_models
@@ -97,7 +97,7 @@ def _add_models(settings: Settings, text: str) -> None:
         )
         settings.notices.append((logging.WARNING, notice))
     settings.load_models = ",".join(entries)
-    settings.models = {**snapshot.models, **(settings.models or {})}
+    settings.startup_options = snapshot.rows
 
 
 DIALECT: Final = Dialect(

@@ -14,7 +14,7 @@ _FOLDER: Final = "config"
 
 def newest_snapshot(environ: Mapping[str, str]) -> Path | None:
     """Return the newest snapshot below the folder of the log files; their names begin with the date and time."""
-    folder = Path(environ.get("LOG_LOCATION") or "logs") / _FOLDER
+    folder = folder_of(environ.get("LOG_LOCATION") or "logs")
     try:
         names = sorted(path.name for path in folder.glob("*.cfg") if path.name[:1].isdigit())
     except OSError:
@@ -22,22 +22,25 @@ def newest_snapshot(environ: Mapping[str, str]) -> Path | None:
     return folder / names[-1] if names else None
 
 
+def folder_of(log_dir: str) -> Path:
+    """Return where snapshots are, by the folder of the log files."""
+    return Path(log_dir) / _FOLDER
+
+
 class SnapshotModels:
     """The models of a snapshot."""
 
     def __init__(self, text: str, where: str) -> None:
         """`where`: what messages call it. Raises ConfigurationError for a text that is none."""
-        #: As the setting `models` has them: how each runs, by name and version.
-        self.models: dict[str, dict[str, dict[str, Any]]] = {}
-        #: (name, archive); of several versions the default one comes first, as the first one registered is that.
-        self.entries: list[tuple[str, str]] = []
+        #: How each runs, by the keys of `model-config.yaml`, by (name, archive). Of several versions the default one
+        #: comes first, as the first one registered is that.
+        self.rows: dict[tuple[str | None, str], dict[str, Any]] = {}
         try:
             found = json.loads(text)["models"]
             for name, versions in found.items():
-                rows = list(versions.values())
+                rows = [{**row, "modelVersion": version} for version, row in versions.items()]
                 rows.sort(key=lambda row: not row.get("defaultVersion"))
-                self.entries += [(name, str(row["marName"])) for row in rows]
-                self.models[name] = versions
+                self.rows |= {(name, str(row["marName"])): row for row in rows}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ConfigurationError(
                 f"Invalid configuration: {where}: model_snapshot is not the JSON of a snapshot, such as "
