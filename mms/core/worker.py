@@ -71,6 +71,7 @@ class Worker:
         "asked_since",
         "batch_size",
         "backoff_s",
+        "coding_s",
         "credits",
         "failures",
         "gpu_id",
@@ -168,6 +169,9 @@ class Worker:
         self.credits = 1
         #: Moving estimate of the time of a batch in the entry point, in seconds.
         self.service_s = 0.0
+        #: How long it took to read the tensors of the last batch that had some, and to write those of its answers, in
+        #: seconds, which is no part of the time in the entry point.
+        self.coding_s = 0.0
         self._is_measured = False
 
     def __repr__(self) -> str:
@@ -212,6 +216,7 @@ class Worker:
         """A new process fills this place: nothing is known of its speed."""
         self.credits = 1
         self._is_measured = False
+        self.coding_s = 0.0
         self.load_times = {}
         self.ready_at = 0.0
         self.is_model_ready = True

@@ -30,7 +30,7 @@ _LOOK_OUT_S = 0.00015
 _QUICK_S = 0.0002
 #: A client that asks again so soon after its answer, in seconds, is looked out for, once it has done so this many times
 #: in a row: it would find the loop asleep.
-_SOON_S = 0.0001
+_SOON_S = 0.0002
 _SOON_TIMES = 16
 #: Looking out on the only processor would keep the worker from it.
 _HAS_PROCESSORS = available_cpus() > 1
@@ -125,7 +125,7 @@ class Dispatcher:
                 if (
                     len(worker.in_flight) == 1
                     and len(batch.requests) == 1
-                    and worker.service_s < _QUICK_S
+                    and worker.service_s + worker.coding_s < _QUICK_S
                     and not model.queue
                     and _HAS_PROCESSORS
                 ):
@@ -191,7 +191,7 @@ class Dispatcher:
         if self._looks_for is None:
             self._loop.call_soon(self._look)
         self._looks_for = worker
-        self._looks_until = now + worker.service_s + _LOOK_OUT_S
+        self._looks_until = now + worker.service_s + worker.coding_s + _LOOK_OUT_S
         self._soon = self._soon + 1 if now - self._answered_at < _SOON_S else 0
         self._answered_at = 0.0
 

@@ -23,6 +23,7 @@ class Played:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
+        self.monkeypatch = monkeypatch
         self._due: deque[Callable[[], None]] = deque()
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
         monkeypatch.setattr(module, "_HAS_PROCESSORS", True)
@@ -46,11 +47,15 @@ class Played:
     def is_awake(self) -> bool:
         return bool(self._due)
 
-    def ask(self) -> None:
-        """A request comes and is answered a turn later."""
+    def submit(self) -> Request:
         reply: Any = SimpleNamespace(answer=lambda *_: None, fail=lambda *_: None)
         request = Request(b"1" * 36, "m", None, False, b"", b"", b"", b"", reply, self.now)
         self.dispatcher.submit(self.model, request)
+        return request
+
+    def ask(self) -> None:
+        """A request comes and is answered a turn later."""
+        request = self.submit()
         self.turn()
         request.is_done = True
         self.model.finish_head(self.worker, _HANDLER_S, True, self.now)
@@ -85,7 +90,7 @@ async def test_the_loop_stays_awake_for_a_moment_for_a_client_that_keeps_asking_
 ) -> None:
     played.ask_soon(20)
     played.ask()
-    assert 0 < played.awake_s() <= 0.0002
+    assert 0 < played.awake_s() <= 0.0003
 
 
 async def test_a_client_that_takes_its_time_once_is_not_looked_out_for(played: Played) -> None:
@@ -94,4 +99,21 @@ async def test_a_client_that_takes_its_time_once_is_not_looked_out_for(played: P
     assert played.awake_s()
     played.now += 0.005
     played.ask()
+    assert played.awake_s() == 0
+
+
+async def test_the_answer_of_a_quick_handler_is_looked_out_for_as_long_as_its_tensors_take_besides(
+    played: Played,
+) -> None:
+    played.submit()
+    without = played.awake_s()
+    played = Played(played.monkeypatch)
+    played.worker.coding_s = 0.0001
+    played.submit()
+    assert played.awake_s() == pytest.approx(without + 0.0001, abs=0.00001)
+
+
+async def test_no_answer_is_looked_out_for_whose_tensors_take_long(played: Played) -> None:
+    played.worker.coding_s = 0.01
+    played.submit()
     assert played.awake_s() == 0

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from mms import faults
 from mms.core import ModelVersion, Worker, WorkerState, recovery
-from mms.core.batch_record import batch_record
+from mms.core.batch_record import batch_record, coding_record
 from mms.errors import UnexpectedError
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.launch.interface import OUT_OF_MEMORY
@@ -407,9 +407,9 @@ class WorkerRunner:
             if (trace := self._dispatcher.trace_batch) is not None:
                 trace(self._model, worker, batch, entry_point_s, is_success, now)
             if flags & CODED:
-                reading_ns, writing_ns = coding_of(payload)
-                of_batch = (self._model.name, self._model.version or "", len(requests))
-                self._dispatcher.record_coding((*of_batch, reading_ns * 1e-9, writing_ns * 1e-9))
+                record = coding_record(self._model, len(requests), *coding_of(payload))
+                worker.coding_s = record[3] + record[4]
+                self._dispatcher.record_coding(record)
         except Exception as error:
             faults.note("recorder", error, self._model.name, self._model.version)
 

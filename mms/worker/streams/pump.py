@@ -95,6 +95,11 @@ class StreamPump:
         """
         decoder = self._decoder
         receive = self._work.recv_into
+        # Who waits in `recv` on a Unix socket is also woken when the other side has read what was sent: the front's
+        # read of an answer would wait for that, and the client for this process.
+        poller = select.poll()
+        poller.register(self._work, select.POLLIN)
+        wait = poller.poll
         while True:
             if self._streams or self._items or self._loop is not None:
                 self._advance()
@@ -105,6 +110,7 @@ class StreamPump:
                 continue
             if self._is_at_end:
                 return
+            wait()
             size = receive(decoder.get_buffer())
             if not size:
                 return
