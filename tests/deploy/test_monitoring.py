@@ -60,7 +60,7 @@ def test_an_expression_names_metrics_and_labels_of_the_server(expression: str) -
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
-def test_promtool_takes_the_alerts_and_every_query_of_the_dashboard(
+def test_promtool_takes_the_alerts_and_every_query_and_has_the_alerts_fire_as_tried(
     is_full: bool, tmp_path: Path
 ) -> None:
     if not is_full:
@@ -78,3 +78,18 @@ def test_promtool_takes_the_alerts_and_every_query_of_the_dashboard(
         timeout=60,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
+    finished = subprocess.run(
+        ["promtool", "test", "rules", str(Path(__file__).with_name("alerts_test.yaml"))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_each_alert_is_tried_when_it_fires_and_when_it_does_not() -> None:
+    (alerts,) = documents(ALERTS)
+    names = {rule["alert"] for group in alerts["groups"] for rule in group["rules"]}
+    (tried,) = documents(Path(__file__).with_name("alerts_test.yaml"))
+    cases = [case for test in tried["tests"] for case in test["alert_rule_test"]]
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == names
