@@ -103,6 +103,9 @@ class Interface:
     sample = ""
     #: Makes what `Load` has of its models alone: a function of (served model, settings, the server's environment).
     load_part = ""
+    #: Counts the processes of a worker of its models, which a node of a cluster is asked room for: a function of what
+    #: `model-config.yaml` says.
+    process_count = ""
     #: Whether its models have a place in a graph, a `service_type`.
     has_service_type = False
     #: Stand-ins for libraries. The first one tells that code is written to this interface, if `telling_packages` does

@@ -46,7 +46,6 @@ class Launchers:
         )
         options = RayOptions(
             address=settings.ray_address,
-            strategy=settings.ray_strategy,
             listen=settings.worker_address,
             ca_certificate=_path(settings.worker_ca_certificate),
             ca_key=_path(settings.worker_ca_key),

@@ -44,6 +44,8 @@ class WorkerSpec:
     #: What its node has to have, as `ray_resources` says it, and how Ray makes its surroundings.
     resources: Mapping[str, Any] = field(default_factory=dict)
     runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    #: Which nodes Ray takes of those that have room: `pack` or `spread`.
+    strategy: str = "pack"
     #: Patterns for names of variables of its node that it gets, and gets not; None: all, and none.
     allowed_variables: re.Pattern[str] | None = None
     hidden_variables: re.Pattern[str] | None = None

@@ -396,6 +396,16 @@ class ModelParameters(Options):
         shown=Shown("rayResources"),
         scope=WORKERS,
     )
+    ray_strategy: str | None = parameter(
+        "ray_strategy",
+        choice("pack", "spread"),
+        "With `launcher=ray`: which of the nodes that have room Ray takes for the workers, few of them or all in turn.",
+        setting="ray_strategy",
+        keys=(Key("rayStrategy"),),
+        is_new=True,
+        shown=Shown("rayStrategy", unless="pack"),
+        scope=WORKERS,
+    )
     ray_runtime_env: Any = parameter(
         "ray_runtime_env",
         RUNTIME_ENV,

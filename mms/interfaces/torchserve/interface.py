@@ -14,6 +14,7 @@ class TorchServeInterface(Interface):
     worker = "mms.interfaces.torchserve.worker.interface"
     handler_rule = "mms.interfaces.torchserve.class_rule:is_handler"
     load_part = "mms.interfaces.torchserve.front.load_part:handler_load"
+    process_count = "mms.interfaces.torchserve.worker.group.options:process_count"
     class_finder = "mms.interfaces.torchserve.worker.handler"
     http_api = "mms.interfaces.torchserve.front.rest:TorchServeApi"
     grpc_services = "mms.interfaces.torchserve.front.grpc:TorchServeServices"

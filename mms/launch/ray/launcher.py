@@ -26,6 +26,8 @@ logger = logging.getLogger("mms.launch")
 #: What a host gets to end by itself after its connection has ended, in seconds.
 _LEAVE_S = 3.0
 _LOCAL = "local"
+#: Ray's names of them.
+_STRATEGIES = {"pack": "DEFAULT", "spread": "SPREAD"}
 _ANY_HOST = ("0.0.0.0", "::", "")
 
 
@@ -35,7 +37,6 @@ class RayOptions:
 
     #: `auto`, `local`, or HOST:PORT.
     address: str = "auto"
-    strategy: str = "pack"
     #: Where workers of other machines dial in; None: a free port of this node's address in the cluster.
     listen: tuple[str, int] | None = None
     ca_certificate: Path | None = None
@@ -46,10 +47,6 @@ class RayOptions:
     silence_s: float = 3.0
     #: Further arguments of `ray.init`, for tests.
     init: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def strategy_of_ray(self) -> str:
-        return "SPREAD" if self.strategy == "spread" else "DEFAULT"
 
     def init_options(self) -> dict[str, Any]:
         """Return the arguments of `ray.init`."""
@@ -121,7 +118,7 @@ class RayLauncher:
             "assignment": self._assignment(spec, secret).to_members(),
             "resources": dict(spec.resources),
             "runtime_env": dict(spec.runtime_env),
-            "strategy": self._options.strategy_of_ray,
+            "strategy": _STRATEGIES[spec.strategy],
         }
         self._local.socket.expect(secret, link)
         placement = self._placer.place(message, link.on_waiting)

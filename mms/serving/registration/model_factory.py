@@ -353,8 +353,9 @@ class WorkerSpecs:
             own_variables=frozenset({MODEL_PATH_VARIABLE, *place}),
             has_own_packages=requirements is not None,
             launcher=served.effective.launcher or "process",
-            resources=served.effective.ray_resources or {},
+            resources=_resources(served),
             runtime_env=served.effective.ray_runtime_env or {},
+            strategy=served.effective.ray_strategy or "pack",
             allowed_variables=self._allowed,
             hidden_variables=self._hidden,
             preload=bool(served.effective.preload_model),
@@ -362,6 +363,15 @@ class WorkerSpecs:
             load_timeout_s=served.load_timeout_s,
             max_frame_bytes=_max_frame_bytes(settings, config.batch_size),
         )
+
+
+def _resources(served: PooledModel) -> Mapping[str, Any]:
+    """Return what a worker's node has to have: a CPU for each of its processes, where nobody has said more."""
+    asked = served.effective.ray_resources or {}
+    if "num_cpus" in asked or served.effective.launcher != RAY:
+        return asked
+    counter = "" if served.interface == AUTO else find_interface(served.interface).process_count
+    return {**asked, "num_cpus": part(counter)(served.model_config)} if counter else asked
 
 
 def _max_frame_bytes(settings: Settings, batch_size: int) -> int:

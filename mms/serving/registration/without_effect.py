@@ -110,7 +110,7 @@ def _reason_of_maximum(parameter: str, value: object, served: ServedModel) -> st
 def _reason_of_launcher(parameter: str, value: object, served: ServedModel) -> str | None:
     """Return why a parameter has none with what starts its workers."""
     launcher = served.effective.launcher or "process"
-    if parameter in ("ray_resources", "ray_runtime_env") and launcher != "ray":
+    if parameter in ("ray_resources", "ray_runtime_env", "ray_strategy") and launcher != "ray":
         return f"its launcher is {launcher}, and not ray"
     if parameter == "preload_model" and value and launcher == "ray":
         return "its launcher is ray: workers on nodes are not forked"

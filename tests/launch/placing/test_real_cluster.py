@@ -119,6 +119,13 @@ def test_the_death_of_a_node_under_load_is_no_client_s_error(
     assert len(nodes_of(server)) == 2
 
 
+def test_a_model_may_have_its_workers_on_few_nodes_where_the_server_spreads_them(
+    server: Server,
+) -> None:
+    register(server, 3, "&ray_strategy=pack")
+    assert len(nodes_of(server)) == 1
+
+
 def test_workers_outlive_the_process_that_talks_to_ray_and_the_next_one_ends_them(
     server: Server,
 ) -> None:

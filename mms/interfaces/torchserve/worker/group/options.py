@@ -48,6 +48,15 @@ def group_options(config: Mapping[str, Any]) -> GroupOptions | None:
     )
 
 
+def process_count(config: Mapping[str, Any]) -> int:
+    """Return how many processes run the model; 1 for a group that cannot be started, as its load then says."""
+    try:
+        group = group_options(config)
+    except ValueError:
+        return 1
+    return group.size if group is not None else 1
+
+
 def _number(said: Mapping[str, Any], name: str, default: int) -> int:
     value = said.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
