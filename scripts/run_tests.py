@@ -116,24 +116,24 @@ def run(stage: Stage, steps: Steps, environment: dict[str, str]) -> None:
 def started_unseen(
     stage: Stage, pytest_arguments: list[str], environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Collect the tests, then start the stage of one command. What it writes waits in its pipe.
+    """Import the tests, then start the stage of one command. What it writes waits in its pipe.
 
-    The collection writes the tests' bytecode, which each of pytest's processes would else make for itself. Its errors
+    The import writes the tests' bytecode, which each of pytest's processes would else make for itself. Its errors
     are shown by the stage. All is interrupted where an exception comes meanwhile.
     """
     _, [command] = stage
     environment = {**environment, "COLUMNS": str(shutil.get_terminal_size().columns)}
     if sys.stdout.isatty():
         environment.setdefault("PY_COLORS", "1")
-    collecting = subprocess.Popen(
-        [str(PYTHON), "-m", "pytest", "--collect-only", "--quiet", *pytest_arguments],
+    importing = subprocess.Popen(
+        [str(PYTHON), "-m", "pytest", "--import-only", "--quiet", *pytest_arguments],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    assert collecting.stdout is not None
+    assert importing.stdout is not None
     running = subprocess.Popen(
         [
             *("sh", "-c", 'cat >/dev/null; exec "$@" </dev/null', "sh"),
@@ -141,16 +141,16 @@ def started_unseen(
         ],
         cwd=ROOT,
         env=environment,
-        stdin=collecting.stdout,
+        stdin=importing.stdout,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    collecting.stdout.close()
+    importing.stdout.close()
     try:
         yield running
     except BaseException:
         running.send_signal(signal.SIGINT)
-        collecting.kill()
+        importing.kill()
         try:
             running.communicate(timeout=_INTERRUPTED_S)
         except subprocess.TimeoutExpired:
@@ -158,7 +158,7 @@ def started_unseen(
             running.communicate()
         raise
     finally:
-        collecting.wait()
+        importing.wait()
 
 
 def show(stage: Stage, running: subprocess.Popen[bytes], steps: Steps) -> None:

@@ -1,4 +1,4 @@
-"""`--full`, and how hypothesis judges all tests of properties: by what they find, not by the time of an example.
+"""`--full`, `--import-only`, and how hypothesis judges tests of properties: by what they find, not by their time.
 
 Each has 25 examples, and 100 with `--full`. They are other ones in each run.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import gc
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from support.scheduling import LongestFirst, put_long_first
 
 # An example has 200 ms by default, and making examples a second or so: a loaded machine breaks either.
@@ -31,7 +33,12 @@ gc.disable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile("full" if config.getoption("--full") else "short")
+    is_full = bool(config.getoption("--full"))
+    settings.load_profile("full" if is_full else "short")
+    found = getattr(providers, "_local_constants", None)
+    if not is_full and found is not None:
+        # One value in twenty is a constant of the project's own sources. Each process would parse all of them.
+        providers._get_local_constants = lambda: found
 
 
 def pytest_collection_finish() -> None:
@@ -45,6 +52,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="what a release should have: every fault in many rounds, every way of serving with every client",
     )
+    parser.addoption(
+        "--import-only",
+        action="store_true",
+        help="import the files, which writes their bytecode, and find no tests in them",
+    )
+
+
+class _Imported(pytest.Module):
+    """A file whose tests nobody wants to know: finding them takes longer than the import."""
+
+    def collect(self) -> list[pytest.Item]:
+        assert self.obj  # the import
+        return []
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Module | None:
+    if not parent.config.getoption("--import-only"):
+        return None
+    return _Imported.from_parent(parent, path=module_path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
