@@ -171,6 +171,23 @@ def test_a_single_class_is_an_entry_point(
     assert worker.predict().body == b"own"
 
 
+def test_a_class_with_an_entry_point_of_its_own_can_be_named(
+    front: Front, write_model: ModelWriter
+) -> None:
+    source = """
+        class Other:
+            def handle(self, data, context):
+                return ["other"] * len(data)
+
+        class Named:
+            def handle(self, data, context):
+                return ["named"] * len(data)
+    """
+    worker, loaded = load(front, write_model(source), handler="service:Named")
+    assert loaded.code == 200, loaded
+    assert worker.predict().body == b"named"
+
+
 def test_a_class_is_initialized_without_metrics(front: Front, write_model: ModelWriter) -> None:
     source = CLASS.format(statement="assert context.metrics is None")
     worker, loaded = load(front, write_model(source))

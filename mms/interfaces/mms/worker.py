@@ -66,18 +66,21 @@ def initialize(handler: Handler, context: Context, *, is_let_pass: bool) -> Exce
 def find_handler(name: str) -> Handler:
     """Resolve `module`, `module:function`, `path/module.py:function` or `package.module:function`.
 
-    Without a function of that name (default `handle`), the module's one class is made and its `handle` taken. Raises
-    ImportError, ValueError, and whatever the module and its class raise.
+    Without a function of that name (default `handle`), the module's one class is made and its `handle` taken; so it is
+    where the name is that of such a class. Raises ImportError, ValueError, and whatever the module and its class raise.
     """
     module_part, _, function_name = name.partition(":")
     module = import_handler_module(module_part)
     entry_point = getattr(module, function_name or "handle", None)
-    if entry_point is not None:
+    service_class: type[Any] | None = None
+    if isinstance(entry_point, type) and _is_service(entry_point):
+        service_class = entry_point
+    elif entry_point is not None:
         if not callable(entry_point):
             kind = type(entry_point).__name__
             raise ValueError(f"handler {name} cannot be called: it is {kind}")
         return Handler(entry_point, is_function=True)
-    service = _only_class(module, function_name or "handle")()
+    service = (service_class or _only_class(module, function_name or "handle"))()
     if is_step_model(service):
         initialize = getattr(service, "initialize", None)
         return Handler(_never, is_function=False, initialize=initialize, step_model=service)
@@ -95,13 +98,15 @@ def _never(data: Any, context: Context) -> Any:
     raise TypeError("a model with admit and step has no entry point")
 
 
+def _is_service(found: type[Any]) -> bool:
+    return hasattr(found, "handle") or is_step_model(found)
+
+
 def _only_class(module: ModuleType, wanted: str) -> type[Any]:
     classes = classes_of(module)
     if len(classes) > 1:
         # Helper classes beside the one that handles requests are no reason to refuse a model.
-        classes = [
-            found for found in classes if hasattr(found, "handle") or is_step_model(found)
-        ] or classes
+        classes = [found for found in classes if _is_service(found)] or classes
     if len(classes) != 1:
         raise ValueError(
             f"Expected only one class in module {module.__name__}, or the function {wanted} that its handler names; "
