@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from mms.processes.heap import make_room
+
 #: The room that a large body has at first, beyond what has come of it; it doubles until all fits.
 GROWTH_BYTES = 256 * 1024
-#: What room is made of. It stays in the processor's cache, and one as large as the room would be made first.
-_ZEROS = memoryview(bytes(64 * 1024))
+#: So many times what has come of a body is reserved for it: memory that takes no room until something is written there.
+#: More room in the same place costs no copy of what has come.
+_RESERVED = 16
 
 
 class BodyTaker(Protocol):
@@ -41,7 +44,7 @@ class BodyReader(asyncio.BufferedProtocol):
         self._connection = connection
         self._body = body
         self._length = length
-        #: What the body may come to at present.
+        #: What the body may come to at present, of what is reserved for it.
         self.room_bytes = len(body)
 
     def make_room(self) -> bool:
@@ -57,10 +60,13 @@ class BodyReader(asyncio.BufferedProtocol):
         self._body = bytearray()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        body = self._body
-        while (missing := self.room_bytes - len(body)) > 0:
-            body += _ZEROS[:missing]
-        return memoryview(body)[self._connection.body_filled :]
+        body, room = self._body, self.room_bytes
+        filled = self._connection.body_filled
+        if room > len(body):
+            self._body = larger = make_room(min(self._length, max(room, filled * _RESERVED)))
+            larger[:filled] = memoryview(body)[:filled]
+            body = larger
+        return memoryview(body)[filled:room]
 
     def buffer_updated(self, nbytes: int) -> None:
         connection = self._connection

@@ -166,9 +166,9 @@ class LaneProtocol(LaneLifetime):
             self._note_held()
             return
         # A length costs nothing to announce: room for much comes with the bytes.
-        self._body = body = bytearray(memoryview(data)[start:])
+        self._body = bytearray()
+        self._reader = reader = BodyReader(self, bytearray(memoryview(data)[start:]), length)
         self._note_held()
-        self._reader = reader = BodyReader(self, body, length)
         self._transport.set_protocol(reader)
         reader.make_room()
 
