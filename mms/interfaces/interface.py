@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 
 #: typing takes longer to import than all of this.
 TYPE_CHECKING = False
@@ -49,6 +50,22 @@ class Package:
         spec = importlib.util.find_spec(self.name)
         # A folder of that name without code is no package.
         return spec is not None and spec.origin is not None
+
+    def use(self) -> bool:
+        """Make its import work in this process; return whether it is the stand-in that is imported."""
+        loaded = sys.modules.get(self.name)
+        file = getattr(loaded, "__file__", None)
+        if file:
+            return bool(file.startswith(self.folder))
+        if loaded is not None:
+            # Made of a folder of that name, which is no package; it would stay the one that is imported.
+            del sys.modules[self.name]
+        if self.folder not in sys.path:
+            if self.is_installed():
+                return False
+            sys.path.append(self.folder)
+        importlib.invalidate_caches()
+        return True
 
 
 class Command:

@@ -212,10 +212,58 @@ def test_a_row_is_weighed():
     handler="model:Model",
 )
 
+_TORCHSERVE: Final = Kind(
+    code_file="handler.py",
+    code='''"""The model: a handler of TorchServe's."""
+
+from ts.torch_handler.base_handler import BaseHandler
+
+
+class Handler(BaseHandler):
+    def initialize(self, context):
+        """Load what requests need. Files of this folder are in context.system_properties["model_dir"].
+
+        Without this method BaseHandler loads the model of PyTorch that `torch-model-archiver` has packed.
+        """
+        self.weights = [0.5, 0.25]
+        self.initialized = True
+
+    def preprocess(self, data):
+        """Return what `inference` gets. `data` has a dict for each request: its body is parsed JSON, or bytes."""
+        return [request["body"]["values"] for request in data]
+
+    def inference(self, rows):
+        return [sum(x * y for x, y in zip(row, self.weights)) for row in rows]
+
+    def postprocess(self, scores):
+        """Return as many answers as there are requests, in their order."""
+        return [{"score": score} for score in scores]
+''',
+    test_file="test_handler.py",
+    test="""from mms.interfaces.torchserve.shim import use_ts_shim
+
+use_ts_shim()  # what `import ts` is where TorchServe is not installed
+
+from handler import Handler  # noqa: E402
+
+
+def test_values_are_weighed():
+    handler = Handler()
+    handler.initialize(context=None)
+    requests = [{"body": {"values": [2, 4]}}, {"body": {"values": [0, 0]}}]
+    scores = handler.inference(handler.preprocess(requests))
+    assert handler.postprocess(scores) == [{"score": 2.0}, {"score": 0.0}]
+""",
+    sample='{"values": [2, 4]}',
+    answer='{"score":2.0}',
+    page=f"{_DOCS}/migration-from-torchserve.md",
+)
+
 #: By the word of the command line.
 KINDS: Final = {
     "mms": _MMS,
     "seldon": _SELDON,
     "mlrun": _MLRUN,
     "openinference": _OPEN_INFERENCE,
+    "torchserve": _TORCHSERVE,
 }

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-
 from mms.interfaces.mlrun.interface import MLRUN
 
 
@@ -14,19 +11,8 @@ def use_mlrun_shim() -> bool:
     Installed packages stay those that are imported.
     """
     own, *companions = MLRUN.packages
-    loaded = sys.modules.get(own.name)
-    file = getattr(loaded, "__file__", None)
-    if file:
-        return bool(file.startswith(own.folder))
-    if loaded is not None:
-        # Made of a folder of that name, which is no package; it would stay the one that is imported.
-        del sys.modules[own.name]
-    if own.folder not in sys.path:
-        if own.is_installed():
-            return False
-        sys.path.append(own.folder)
+    if not own.use():
+        return False
     for package in companions:
-        if not package.is_installed():
-            sys.path.append(package.folder)
-    importlib.invalidate_caches()
+        package.use()
     return True
