@@ -12,15 +12,28 @@ from mms.errors import ConfigurationError
 from mms.interfaces import find_interface, part
 from mms.limits.memory import MemoryLimit
 from mms.machine.cpus import available_cpus
-from mms.observe import Recorder
+from mms.observe import FrontCount, Recorder
 from mms.processes import garbage
 from mms.security import Access
 from mms.serving import ModelHost
 from mms.settings import Settings
+from mms.settings.option import AUTO_FRONTS
+from mms.sockets.front_processes.front_processes import FrontProcesses
+
+#: With `fronts=auto`. The owner takes a CPU, and workers take most of the others.
+_CPUS_PER_FRONT = 4
 
 if TYPE_CHECKING:
     from mms.grpc import GrpcFront
+    from mms.grpc.front import Listen
     from mms.http import HttpFront
+
+
+def front_count(settings: Settings) -> int:
+    """Return how many processes hold clients' connections; 0: the server's own does."""
+    if settings.fronts == AUTO_FRONTS:
+        return available_cpus() // _CPUS_PER_FRONT
+    return settings.fronts
 
 
 class Fronts:
@@ -46,6 +59,7 @@ class Fronts:
         self._access = access
         self._memory = memory
         self._http: HttpFront | None = None
+        self._processes: FrontProcesses | None = None
         self._grpc: list[GrpcFront] = []
         #: What writes down what is registered, as another server does.
         self._snapshots: Any = None
@@ -59,12 +73,19 @@ class Fronts:
         Raises ConfigurationError where a package is missing that the settings need, and OSError for a taken address.
         """
         self._http = http = await self._make_http()
+        count = front_count(self._settings)
+        if count:
+            self._processes = self._make_processes(count, http)
         # First, as probes over HTTP say that all is up.
         if self._settings.has_grpc:
             self._grpc = await self._make_grpc(http)
         for front in self._grpc:
             await front.start()
-        await http.start()
+        if self._processes is None:
+            await http.start()
+        else:
+            await http.start(self._processes.listen)
+            await self._processes.start()
         await self._start_snapshots()
 
     async def _start_snapshots(self) -> None:
@@ -74,6 +95,22 @@ class Fronts:
             self._snapshots = part(writer).of(self._settings, self._host)
         if self._snapshots is not None:
             await self._snapshots.start()
+
+    def _make_processes(self, count: int, http: HttpFront) -> FrontProcesses:
+        settings = self._settings
+        processes = FrontProcesses(
+            count,
+            http.certificates.parts_of,
+            most_connections=settings.max_connections,
+            is_hidden=settings.has_secrets,
+            temp_dir=settings.temp_dir,
+        )
+        http.certificates.on_change.append(processes.renew_certificates)
+        return processes
+
+    def process_counts(self) -> list[FrontCount]:
+        """Return what front processes do; nothing where there are none."""
+        return [] if self._processes is None else self._processes.counts()
 
     async def _make_http(self) -> HttpFront:
         # aiohttp takes longer to import than all the rest; workers load their models meanwhile.
@@ -87,6 +124,7 @@ class Fronts:
             worker_count=self._settings.worker_count_at_startup(self._gpu_count, available_cpus()),
             access=self._access,
             memory=self._memory,
+            front_counts=self.process_counts,
         )
         return front
 
@@ -103,11 +141,16 @@ class Fronts:
         # Known by now, with the HTTP front.
         from mms.sockets.listeners import listen
 
+        listen_to: Listen
+        if self._processes is None:
+            listen_to = partial(listen, limit=http.limit)
+        else:
+            listen_to = partial(self._processes.listen, limit=http.limit)
         make = partial(
             grpc.GrpcFront,
             *(self._settings, self._host, self._recorder.requests.append),
             self._recorder.errors.note,
-            listen=partial(listen, limit=http.limit),
+            listen=listen_to,
             make_context=http.certificates.context,
             access=self._access,
             limit=http.limit,
@@ -140,3 +183,5 @@ class Fronts:
             await self._http.close()
         for front in self._grpc:
             await front.close()
+        if self._processes is not None:
+            await self._processes.close()

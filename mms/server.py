@@ -21,7 +21,7 @@ from typing import Any
 from archiver import Limits
 from mms import faults
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
-from mms.fronts import Fronts
+from mms.fronts import Fronts, front_count
 from mms.interfaces import INTERFACES, PACKAGE_NAMES
 from mms.launch import (
     Launchers,
@@ -39,6 +39,7 @@ from mms.machine.runtime_dir import RuntimeDir
 from mms.observe import (
     CustomSeries,
     FlushTimer,
+    FrontMetrics,
     HostMonitor,
     LoggingSetup,
     LogOptions,
@@ -168,6 +169,7 @@ class Server:
                 self._series,
                 *self._host.collectors(),
                 MemoryMetrics(self._memory),
+                FrontMetrics(lambda: self._fronts.process_counts() if self._fronts else []),
                 TraceMetrics(self._spans),
                 TrackingMetrics(self._host.tracking.counts, self._host.tracking.waiting),
             ),
@@ -184,7 +186,8 @@ class Server:
 
     def _limit_connections(self) -> None:
         descriptors = raise_descriptor_limit()
-        possible = connections_for(descriptors)
+        # Those that front processes hold are not among the server's own files.
+        possible = connections_for(descriptors) * max(front_count(self._settings), 1)
         if possible < self._settings.max_connections:
             # Who has not set it is told when connections are refused.
             if "max_connections" in self._settings.raw:

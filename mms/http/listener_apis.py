@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Final
@@ -47,7 +47,7 @@ from mms.limits.memory import MemoryLimit
 from mms.security import Access, is_loopback
 
 if TYPE_CHECKING:
-    from mms.observe import Recorder
+    from mms.observe import FrontCount, Recorder
     from mms.serving import ModelHost
     from mms.settings import Settings
 
@@ -80,6 +80,7 @@ class HttpApis:
         access: Access | None,
         memory: MemoryLimit,
         inflater: Inflater,
+        front_counts: Callable[[], Sequence[FrontCount]] = list,
     ) -> None:
         """As `HttpFront`."""
         self.memory = memory
@@ -132,7 +133,7 @@ class HttpApis:
             host, self.live_streams, rule, is_allowed=settings.sample_requests
         )
         guard = access.guard if access is not None else None
-        self.console = ConsoleApi(host, recorder, asker, self.live_streams, guard)
+        self.console = ConsoleApi(host, recorder, asker, self.live_streams, guard, front_counts)
         self.plugins = Plugins(
             find_endpoints(settings.plugins_path), settings, host, rule, worker_count=worker_count
         )

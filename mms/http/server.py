@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,7 @@ from mms.sockets.listeners import OpenListener, listen, remove_sockets
 from mms.sockets.tls import Certificates
 
 if TYPE_CHECKING:
-    from mms.observe import Recorder
+    from mms.observe import FrontCount, Recorder
     from mms.serving import ModelHost
     from mms.settings import Address, Settings
 
@@ -40,6 +41,18 @@ class _Place(NamedTuple):
     owner: Interface | None = None
 
 
+#: Opens a listener whose connections front processes hold.
+ListenByFronts = Callable[
+    [
+        "Address",
+        Callable[[], asyncio.Protocol],
+        "ssl.SSLContext | None",
+        ConnectionLimit,
+    ],
+    Awaitable[OpenListener],
+]
+
+
 class HttpFront:
     """Owner of the listeners and their connections."""
 
@@ -53,9 +66,10 @@ class HttpFront:
         worker_count: int,
         access: Access | None = None,
         memory: MemoryLimit | None = None,
+        front_counts: Callable[[], Sequence[FrontCount]] = list,
     ) -> None:
         """`scrape`: makes the text of `/metrics` for an `Accept` header. `access` None: all may do everything.
-        `memory`: what it shares with other fronts.
+        `memory`: what it shares with other fronts. `front_counts`: of the processes that hold clients' connections.
 
         Raises ConfigurationError for bad plugins.
         """
@@ -72,6 +86,7 @@ class HttpFront:
             access=access,
             memory=self.memory,
             inflater=self.inflater,
+            front_counts=front_counts,
         )
         self.certificates = Certificates(settings)
         self.limit = ConnectionLimit(settings.max_connections)
@@ -93,8 +108,11 @@ class HttpFront:
 
     # Its life
 
-    async def start(self) -> None:
-        """Listen. Raises BindFailed and ConfigurationError."""
+    async def start(self, listen_by_fronts: ListenByFronts | None = None) -> None:
+        """Listen. `listen_by_fronts`: for clients who ask models, where processes of their own hold their connections.
+
+        Raises BindFailed and ConfigurationError.
+        """
         addresses = self._addresses()
         context = None
         if any(address.is_tls for address, *_ in addresses):
@@ -107,11 +125,12 @@ class HttpFront:
             listener = Listener(self._apis, apis, is_full, api)
             self._listeners.append(listener)
             await listener.start()
-            self._servers.append(
-                await listen(
-                    address, listener.make_protocol, context, self.limit, has_spare=has_spare
-                )
-            )
+            make, limit = listener.make_protocol, self.limit
+            if has_spare or listen_by_fronts is None:
+                server = await listen(address, make, context, limit, has_spare=has_spare)
+            else:
+                server = await listen_by_fronts(address, make, context, limit)
+            self._servers.append(server)
             for each, name in (
                 (Apis.INFERENCE, "Inference"),
                 (Apis.MANAGEMENT, "Management"),

@@ -18,6 +18,7 @@ from mms import faults
 from mms.launch.line_turns import Lines, LineTurns
 from mms.launch.message_channel import MessageChannel, close_all
 from mms.processes.exits import describe_exit
+from mms.processes.interpreter import needed_environment
 
 logger = logging.getLogger("mms.launch")
 
@@ -29,8 +30,6 @@ _LAST_OUTPUT_S = 0.5
 #: A line of output is passed on at this length at the latest, so that an endless line does not pile up.
 _LINE_BYTES = 32 * 1024
 _STREAMS = ("stdout", "stderr")
-#: What an interpreter may need to start; the rest of the environment is nothing for this process.
-_NEEDED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
 
 #: How long the code of a forked one that has ended is waited for, in seconds.
 _EXIT_CODE_S = 0.25
@@ -300,7 +299,6 @@ class Supervisor:
             return
         own_end, its_end = socket.socketpair()
         file = Path(__file__).with_name("supervisor_process.py")
-        environment = {name: os.environ[name] for name in _NEEDED_VARIABLES if name in os.environ}
         try:
             with its_end:
                 # Isolated: neither the variables nor the folder that the server was started with say what it imports.
@@ -308,7 +306,7 @@ class Supervisor:
                     [sys.executable, "-I", "-S", str(file)],
                     stdin=its_end.fileno(),
                     stdout=subprocess.DEVNULL,
-                    env=environment,
+                    env=needed_environment(),
                     start_new_session=True,
                 )
         except OSError:

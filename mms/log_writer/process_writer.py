@@ -25,6 +25,7 @@ from mms.log_writer.lines import Lines, line_count, output_count, pack, unpack
 from mms.log_writer.sink import report_to_stderr
 from mms.log_writer.writer import FILES_CLOSE_S, STDOUT_CLOSE_S, LogWriter, ThreadWriter
 from mms.processes.exits import describe_exit
+from mms.processes.interpreter import needed_environment
 
 #: Log text in memory while the process does not take it: it is stopped, or starting.
 _LIMIT_BYTES = 64 * 1024 * 1024
@@ -36,16 +37,8 @@ _MESSAGES_PER_CALL = 256
 _RESTART_S = 1.0
 #: The process gives up before.
 _CLOSE_S = FILES_CLOSE_S + STDOUT_CLOSE_S + 1.0
-#: What an interpreter may need to start, and what says which day it is.
-_NEEDED_VARIABLES = (
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TZDIR",
-)
+#: They say which day it is.
+_TIME_VARIABLES = ("TZ", "TZDIR")
 _READ_BYTES = 64 * 1024
 
 
@@ -234,7 +227,6 @@ class ProcessWriter(LogWriter):
 
             fcntl(self._pipe, F_SETPIPE_SZ, _PIPE_BYTES)
         file = os.path.join(os.path.dirname(os.path.abspath(__file__)), "writer_process.py")
-        environment = {name: os.environ[name] for name in _NEEDED_VARIABLES if name in os.environ}
         # Isolated: neither the variables nor the folder that the server was started with say what it imports.
         return subprocess.Popen(
             [sys.executable, "-I", "-S", file, str(progress_end), self._layout, *self._paths],
@@ -242,7 +234,7 @@ class ProcessWriter(LogWriter):
             stdout=self._stdout_fd,
             stderr=self._stderr_fd,
             pass_fds=(progress_end,),
-            env=environment,
+            env=needed_environment(*_TIME_VARIABLES),
             start_new_session=True,
         )
 

@@ -3,6 +3,7 @@
 from mms.observe.flush_timer import FlushTimer
 from mms.observe.log_files.setup import LogFile, LoggingSetup, LogOptions, Logs, configure_logging
 from mms.observe.metrics.custom_series import CustomSeries
+from mms.observe.metrics.fronts import FrontCount, FrontMetrics
 from mms.observe.metrics.host import HostMonitor, HostReading, worker_memory
 from mms.observe.metrics.memory import MemoryMetrics
 from mms.observe.metrics.prometheus import PrometheusText
@@ -18,6 +19,8 @@ __all__ = [
     "BatchRecord",
     "CustomSeries",
     "FlushTimer",
+    "FrontCount",
+    "FrontMetrics",
     "HostMonitor",
     "HostReading",
     "LogFile",

@@ -50,6 +50,10 @@ class Kind:
 
 #: Of one worker; no machine has use for more.
 _MOST_THREADS = 1024
+#: What one owner can feed is far less.
+_MOST_FRONTS = 64
+#: As many as the machine has use for.
+AUTO_FRONTS = -1
 
 
 def _integer(minimum: int | None) -> Callable[[str], int]:
@@ -69,6 +73,14 @@ def _threads(text: str) -> int:
     """Return 0 for `auto`."""
     count = 0 if text.strip().lower() == "auto" else _integer(1)(text)
     if count > _MOST_THREADS:
+        raise ValueError
+    return count
+
+
+def _fronts(text: str) -> int:
+    """Return AUTO_FRONTS for `auto`."""
+    count = AUTO_FRONTS if text.strip().lower() == "auto" else _integer(0)(text)
+    if count > _MOST_FRONTS:
         raise ValueError
     return count
 
@@ -224,6 +236,7 @@ ANY_INTEGER = Kind("integer", "a whole number", _integer(None))
 COUNT = Kind("integer", "a whole number from 0 on", _integer(0))
 POSITIVE = Kind("integer", "a whole number from 1 on", _integer(1))
 THREADS = Kind("auto or integer", f"auto, or a whole number from 1 to {_MOST_THREADS:,}", _threads)
+FRONTS = Kind("auto or count", f"auto, or a whole number from 0 to {_MOST_FRONTS}", _fronts)
 NUMBER = Kind("number", "a number from 0 on", _number)
 SHARE = Kind("number", "a number from 0 to 1", _share)
 URL = Kind("URL", "http://host:port or https://host:port, with or without a path", _url)

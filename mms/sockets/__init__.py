@@ -1,1 +1,1 @@
-"""The sockets that the server listens on, and TLS."""
+"""The sockets that the server listens on, TLS, and the processes that hold clients' connections."""

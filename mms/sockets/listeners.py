@@ -7,7 +7,8 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from mms import faults
@@ -15,7 +16,9 @@ from mms.limits.connections import ConnectionLimit, Refusal
 from mms.settings import Address
 from mms.sockets.socket_server import SocketServer
 
-_BACKLOG = 4096
+BACKLOG = 4096
+#: Other systems give all connections to one of the sockets.
+_SPREADS = sys.platform == "linux"
 
 
 class OpenListener(Protocol):
@@ -46,17 +49,53 @@ async def listen(
 
     `has_spare`: as `ConnectionLimit.is_full` has it. Raises BindFailed.
     """
-    make_protocol = _or_refuse(make_protocol)
-    try:
-        bound = await _bind(address)
+    with _naming(address):
         return SocketServer(
-            bound,
-            make_protocol,
+            await _bind(address),
+            or_refuse(make_protocol),
             context if address.is_tls else None,
             limit or ConnectionLimit(sys.maxsize),
-            _BACKLOG,
+            BACKLOG,
             has_spare=has_spare,
         )
+
+
+async def bind_for(address: Address, count: int) -> tuple[list[list[socket.socket]], bool]:
+    """Return sockets of an address for each of `count` processes, and whether all have the same. Raises BindFailed.
+
+    Where the system spreads connections over the sockets of a port, each has its own.
+    """
+    with _naming(address):
+        first = await _bind(address)
+        if address.scheme == "unix" or not _SPREADS:
+            return [first, *([one.dup() for one in first] for _ in range(count - 1))], True
+        # The first ones were the only ones of their ports: no other server has them.
+        places = [(one.family, one.getsockname()) for one in first]
+        for one in first:
+            one.close()
+        return [[_bind_beside(*place) for place in places] for _ in range(count)], False
+
+
+def _bind_beside(family: int, name: Any) -> socket.socket:
+    """Bind one of several sockets of a port."""
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(name)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+@contextmanager
+def _naming(address: Address) -> Iterator[None]:
+    """Raise BindFailed for what is wrong with an address."""
+    try:
+        yield
     except (OSError, socket.gaierror, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BindFailed(f"Failed to bind to address: {address} ({reason})") from None
@@ -81,7 +120,7 @@ async def _bind(address: Address) -> list[socket.socket]:
     return sockets
 
 
-def _or_refuse(make_protocol: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+def or_refuse(make_protocol: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
     """A connection that cannot be served is ended: some event loops would take no other one before."""
 
     def make() -> asyncio.Protocol:

@@ -39,16 +39,19 @@ class SocketServer:
         backlog: int,
         *,
         has_spare: bool = False,
+        accepts: int = _ACCEPTS,
     ) -> None:
         """`sockets`: bound; the server's own from now on. `context`: None without TLS.
 
-        `limit`: of connections, and of those whose handshake is under way.
+        `limit`: of connections, and of those whose handshake is under way. `accepts`: connections taken in one turn of
+        the event loop.
         """
         self.sockets = list(sockets)
         self._make_protocol = make_protocol
         self._context = context
         self._limit = limit
         self._has_spare = has_spare
+        self._accepts = accepts
         #: Connections on their way to a protocol.
         self._shaking: set[asyncio.Task[None]] = set()
         self._retries: dict[socket.socket, asyncio.TimerHandle] = {}
@@ -65,8 +68,8 @@ class SocketServer:
         """Take the connections that clients have opened by now, and let their handshakes come to their end."""
         await take_backlog(self.sockets, lambda: bool(self._shaking))
 
-    def close(self) -> None:
-        """Take no more connections, and end handshakes."""
+    def stop(self) -> None:
+        """Take no more connections. Handshakes go on."""
         for listening in self.sockets:
             if listening in self._retries:
                 self._retries.pop(listening).cancel()
@@ -74,6 +77,10 @@ class SocketServer:
                 self._loop.remove_reader(listening.fileno())
             listening.close()
         self.sockets = []
+
+    def close(self) -> None:
+        """Take no more connections, and end handshakes."""
+        self.stop()
         for task in self._shaking:
             task.cancel()
 
@@ -82,7 +89,7 @@ class SocketServer:
         # Without a handshake those on their way are not counted yet. What is beyond the limit is taken one by one, to
         # be refused, so that descriptors which the limit keeps free stay free.
         room = self._limit.room() - (len(self._shaking) if self._context is None else 0)
-        for _ in range(min(_ACCEPTS, max(room, 1))):
+        for _ in range(min(self._accepts, max(room, 1))):
             try:
                 connection, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import ssl
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mms.errors import ConfigurationError
 from mms.security import FileWatch
+from mms.sockets.contexts import (
+    TlsParts,
+    demand_certificates,
+    load_pem,
+    new_context,
+    replace_context,
+    with_protocols,
+)
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -21,10 +29,6 @@ logger = logging.getLogger("mms.http")
 _SELF_SIGNED_DAYS = 3650
 
 
-#: Of TLS 1.2: a fresh key for each connection, and encryption that authenticates. TLS 1.3 has no others.
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-
-
 class Certificates:
     """The contexts of the TLS listeners. Follows the files: new connections get what is in them now."""
 
@@ -33,13 +37,17 @@ class Certificates:
         self._watch = FileWatch(_files(settings))
         #: Each context that listeners have, and its protocols.
         self._given: list[tuple[ssl.SSLContext, tuple[str, ...]]] = []
+        #: Made once, where there are no files.
+        self._own = functools.cache(_self_signed)
+        #: Called when contexts have changed.
+        self.on_change: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"<Certificates of {len(self._given)} listeners>"
 
     def context(self, protocols: Sequence[str] = ()) -> ssl.SSLContext:
         """For a listener. `protocols`: those of ALPN. Raises ConfigurationError for files that cannot be used."""
-        context = _with_protocols(make_context(self._settings), protocols)
+        context = with_protocols(make_context(self._settings, self._own), protocols)
         self._given.append((context, tuple(protocols)))
         return context
 
@@ -49,27 +57,26 @@ class Certificates:
             return
         try:
             fresh = [
-                _with_protocols(make_context(self._settings), protocols)
+                with_protocols(make_context(self._settings, self._own), protocols)
                 for _, protocols in self._given
             ]
         except ConfigurationError as error:
             logger.error("%s. The certificate that was read before stays in use.", error)
             return
         for (context, _), newer in zip(self._given, fresh, strict=True):
-            context.sni_callback = _Replacement(newer)
+            replace_context(context, newer)
+        for tell in self.on_change:
+            tell()
         logger.info("Key and certificate have been read again.")
 
-
-class _Replacement:
-    """Has the connections of a listener's context use another one; called at each handshake."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-
-    def __call__(
-        self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext
-    ) -> None:
-        connection.context = self._context
+    def parts_of(self, context: ssl.SSLContext) -> TlsParts:
+        """Return what a context of `context` is made of by now. Raises ConfigurationError and OSError."""
+        settings = self._settings
+        chain, key = _pem(settings, self._own)
+        client_ca = Path(settings.tls_client_ca).read_bytes() if settings.tls_client_ca else b""
+        protocols = next(list(given) for known, given in self._given if known is context)
+        chain_text, key_text, ca_text = (pem.decode("latin-1") for pem in (chain, key, client_ca))
+        return TlsParts(chain_text, key_text, ca_text, protocols)
 
 
 def _files(settings: Settings) -> list[str]:
@@ -82,22 +89,18 @@ def _files(settings: Settings) -> list[str]:
     return [path for path in named if path]
 
 
-def _with_protocols(context: ssl.SSLContext, protocols: Sequence[str]) -> ssl.SSLContext:
-    if protocols:
-        context.set_alpn_protocols(list(protocols))
-    return context
+def make_context(
+    settings: Settings, self_signed: Callable[[], tuple[bytes, bytes]] | None = None
+) -> ssl.SSLContext:
+    """TLS 1.2 and later. Raises ConfigurationError for a key that cannot be used.
 
-
-def make_context(settings: Settings) -> ssl.SSLContext:
-    """TLS 1.2 and later. Raises ConfigurationError for a key that cannot be used."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
-    context.options |= ssl.OP_NO_RENEGOTIATION
+    `self_signed`: makes certificate and key where no file has them.
+    """
+    context = new_context()
     if settings.tls_client_ca:
-        _demand_certificates(context, settings.tls_client_ca)
+        demand_certificates(context, settings.tls_client_ca)
     if settings.keystore:
-        _load_keystore(context, settings)
+        load_pem(context, *_read_keystore(settings))
     elif settings.private_key_file and settings.certificate_file:
         _load_files(context, settings.certificate_file, settings.private_key_file)
     else:
@@ -105,22 +108,20 @@ def make_context(settings: Settings) -> ssl.SSLContext:
             "No keystore and no private_key_file is set: the server makes a self-signed "
             "certificate at each start."
         )
-        _load_pem(context, *_self_signed())
+        load_pem(context, *(self_signed or _self_signed)())
     return context
 
 
-def _demand_certificates(context: ssl.SSLContext, path: str) -> None:
-    try:
-        context.load_verify_locations(path)
-    except (ssl.SSLError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigurationError(
-            f"Invalid configuration: tls_client_ca={path} is not a PEM file of certificates: {reason}"
-        ) from None
-    context.verify_mode = ssl.CERT_REQUIRED
-    # A resumed session shows no certificate: who is trusted no more would stay in for as long as his ticket holds.
-    context.num_tickets = 0
-    context.options |= ssl.OP_NO_TICKET
+def _pem(settings: Settings, self_signed: Callable[[], tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """Return certificates and key of files that `make_context` has taken."""
+    if settings.keystore:
+        return _read_keystore(settings)
+    if settings.private_key_file and settings.certificate_file:
+        return (
+            Path(settings.certificate_file).read_bytes(),
+            Path(settings.private_key_file).read_bytes(),
+        )
+    return self_signed()
 
 
 def _load_files(context: ssl.SSLContext, certificate: str, key: str) -> None:
@@ -150,7 +151,8 @@ def _is_encrypted(key: str) -> bool:
     return b"BEGIN ENCRYPTED PRIVATE KEY" in text or b"Proc-Type: 4,ENCRYPTED" in text
 
 
-def _load_keystore(context: ssl.SSLContext, settings: Settings) -> None:
+def _read_keystore(settings: Settings) -> tuple[bytes, bytes]:
+    """Return certificates and key, PEM. Raises ConfigurationError."""
     path = settings.keystore or ""
     if settings.keystore_type.upper() != "PKCS12":
         raise ConfigurationError(
@@ -183,19 +185,7 @@ def _load_keystore(context: ssl.SSLContext, settings: Settings) -> None:
             f"Invalid configuration: keystore={path} has no private key with a certificate"
         )
     chain = b"".join(c.public_bytes(Encoding.PEM) for c in (certificate, *others))
-    _load_pem(
-        context,
-        chain,
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
-
-
-def _load_pem(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
-    # Python's ssl reads keys from files alone; this one is readable by its owner only, and gone at once.
-    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        file.write(key + chain)
-        file.flush()
-        context.load_cert_chain(file.name)
+    return chain, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _self_signed() -> tuple[bytes, bytes]:

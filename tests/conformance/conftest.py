@@ -46,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="conformance suite: the setting `fork_server` of all servers",
     )
     parser.addoption(
+        "--fronts",
+        default="",
+        help="conformance suite: the setting `fronts` of all servers",
+    )
+    parser.addoption(
         "--ray",
         metavar="HOST:PORT",
         default="",
@@ -101,6 +106,8 @@ def servers(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     directory = Path(tempfile.mkdtemp(prefix="mmsc-"))
     if request.config.getoption("--fork-server", default="on") == "off":
         SETTINGS_OF_RUN["fork_server"] = "off"
+    if fronts := request.config.getoption("--fronts", default=""):
+        SETTINGS_OF_RUN["fronts"] = fronts
     if address := request.config.getoption("--ray", default=""):
         SETTINGS_OF_RUN.update(launcher="ray", ray_address=address, worker_address="127.0.0.1:0")
     pool = ServerPool(directory)

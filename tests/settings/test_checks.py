@@ -34,6 +34,7 @@ _TEXTS = {"zero", "negative", "huge", "not a number", "wrong unit", "missing pat
 OBEYED = {
     "integer": _NUMBERS,
     "number": _NUMBERS,
+    "auto or count": {"zero"},
     "true or false": _SWITCHES,
     "on or off": _SWITCHES,
     "text": _TEXTS,

@@ -42,6 +42,8 @@ _ELSEWHERE = (
     "mms/launch/nodes/host.py",
     "mms/launch/nodes/relay.py",
     "mms/launch/ray/placer_process.py",
+    "mms/sockets/front_processes/client.py",
+    "mms/sockets/front_processes/process.py",
     "mms/tracking/kafka_sink.py",
     "mms/interfaces/mlrun/awaiting.py",
     "mms/interfaces/seldon/packages/",

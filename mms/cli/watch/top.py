@@ -6,7 +6,7 @@ import sys
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,8 @@ class View:
     server: Mapping[str, Any]
     totals: Mapping[str, Any]
     loads: Sequence[Load]
+    #: The processes that hold clients' connections.
+    fronts: Sequence[Mapping[str, Any]] = ()
     problem: str = ""
 
 
@@ -118,17 +120,17 @@ def _views(client: Client, interval_s: float, names: Sequence[str], sort: str) -
     from mms.client import ServerUnreachable
 
     before, before_s = client.snapshot(), time.monotonic()
-    view = View(before["server"], before["totals"], ())
+    view = View(before["server"], before["totals"], (), before["fronts"])
     while True:
         time.sleep(interval_s)
         try:
             after, after_s = client.snapshot(), time.monotonic()
         except ServerUnreachable as error:
-            view = View(view.server, view.totals, view.loads, str(error))
+            view = replace(view, problem=str(error))
         else:
             loads = loads_between(before, after, after_s - before_s)
             wanted = [load for load in loads if not names or load.model in names]
-            view = View(after["server"], after["totals"], in_order(wanted, sort))
+            view = View(after["server"], after["totals"], in_order(wanted, sort), after["fronts"])
             before, before_s = after, after_s
         yield view
 
@@ -242,9 +244,12 @@ def _number(value: float | None) -> str:
 def _head(view: View) -> str:
     totals = view.totals
     rate = sum(load.requests_per_s for load in view.loads)
+    held = " ".join(str(front["connections"]) for front in view.fronts)
+    fronts = f", connections of fronts: {held}" if held else ""
     return (
         f"{view.server['health']} - {totals['ready']} of {totals['models']} models ready, "
         f"{totals['workers']} workers, {totals['waiting']} waiting, {rate:.1f} requests/s"
+        f"{fronts}"
     )
 
 
@@ -254,6 +259,7 @@ def _print_json(view: View) -> None:
     document = {
         "server": view.server,
         "totals": view.totals,
+        "fronts": view.fronts,
         "models": [asdict(load) for load in view.loads],
         **({"problem": view.problem} if view.problem else {}),
     }

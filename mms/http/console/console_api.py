@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +28,7 @@ from mms.security import Guard, Role, Sessions
 
 if TYPE_CHECKING:
     from mms.http.console.live_feed import LiveFeed
-    from mms.observe import Recorder
+    from mms.observe import FrontCount, Recorder
     from mms.serving import ModelHost
 
 logger = logging.getLogger("mms.http")
@@ -52,13 +52,15 @@ class ConsoleApi:
         asker: ModelAsker,
         streams: LiveStreams,
         guard: Guard | None,
+        front_counts: Callable[[], Sequence[FrontCount]],
     ) -> None:
-        """`guard` None: there are no keys, and everybody may do everything."""
+        """`guard` None: there are no keys, and everybody may do everything. `front_counts`: as `HttpFront` has it."""
         self._host = host
         self._recorder = recorder
         self._asker = asker
         self._streams = streams
         self._guard = guard
+        self._front_counts = front_counts
         self.sessions = PageSessions(Sessions(guard.ring)) if guard is not None else None
         self._feed: LiveFeed | None = None
 
@@ -185,7 +187,7 @@ class ConsoleApi:
     async def _make_snapshot(self) -> bytes:
         from mms.http.console.live_snapshot import make_snapshot
 
-        return to_json(await make_snapshot(self._host, self._recorder))
+        return to_json(await make_snapshot(self._host, self._recorder, self._front_counts()))
 
     async def _snapshot(self, request: web.Request) -> web.StreamResponse:
         return respond(200, None, JSON_LINE, await self._make_snapshot())

@@ -13,7 +13,7 @@ from mms.serving.served import PooledModel
 from mms.version import __version__
 
 if TYPE_CHECKING:
-    from mms.observe import Recorder
+    from mms.observe import FrontCount, Recorder
     from mms.serving import ModelHost, ServedModel
 
 #: Models that a snapshot has in full; where there are more, those with trouble and with requests come first.
@@ -36,8 +36,13 @@ IDLE: Final = "no workers"
 FAILING: Final = "failing"
 
 
-async def make_snapshot(host: ModelHost, recorder: Recorder) -> dict[str, Any]:
-    """Return the state of the server and its models. It lets other work go on between models."""
+async def make_snapshot(
+    host: ModelHost, recorder: Recorder, fronts: Sequence[FrontCount] = ()
+) -> dict[str, Any]:
+    """Return the state of the server and its models. It lets other work go on between models.
+
+    `fronts`: the processes that hold clients' connections.
+    """
     aggregates = recorder.measured()
     every = host.registry.all()
     shown = await most_urgent(every)
@@ -62,6 +67,15 @@ async def make_snapshot(host: ModelHost, recorder: Recorder) -> dict[str, Any]:
             "problems": [_short(problem) for problem in host.problems()[:_MOST_REASONS]],
         },
         "totals": {"models": len(every), "ready": ready, "workers": workers, "waiting": waiting},
+        "fronts": [
+            {
+                "number": front.number,
+                "pid": front.pid,
+                "connections": front.connections,
+                "restarts": front.restarts,
+            }
+            for front in fronts
+        ],
         "timeBounds": TIME_BOUNDS_S,
         "sizeBounds": SIZE_BOUNDS,
         "models": models,

@@ -16,9 +16,9 @@ from mms.http.lane.head import LaneHead
 from mms.http.lane.request import LaneRequest
 from mms.http.request_head import LATE_BODY
 from mms.http.streams.lane import LaneStream
-from mms.http.streams.reset import reset
 from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.memory import NoMemory
+from mms.sockets.reset import reset
 
 
 class LaneLifetime(asyncio.Protocol):

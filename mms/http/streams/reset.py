@@ -1,30 +1,13 @@
-"""The end of a connection that nobody takes for a good one."""
+"""The end of an answer that cannot be completed."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import socket
-import struct
 from typing import TYPE_CHECKING
+
+from mms.sockets.reset import reset
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-#: Linger for no time: what is unsent is dropped, and the client gets a reset.
-_AT_ONCE = struct.pack("ii", 1, 0)
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """End a connection at once, with a reset where it is TCP's."""
-    found = transport.get_extra_info("socket")
-    with (
-        contextlib.suppress(OSError, AttributeError),
-        socket.socket(fileno=os.dup(found.fileno())) as own,
-    ):
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-    transport.abort()
 
 
 def break_off(request: web.Request) -> None:

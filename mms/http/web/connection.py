@@ -196,7 +196,9 @@ class Connection(asyncio.Protocol):
         if transport.is_closing():
             return
         if request is None:
-            if not transport.get_write_buffer_size():
+            # Between two requests that have come together there is none under way, either.
+            is_quiet = time.monotonic() - self.quiet_since >= _LOOK_S
+            if is_quiet and not transport.get_write_buffer_size():
                 quiet_looks += 1
             if quiet_looks >= _MOST_QUIET_LOOKS:
                 transport.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mms.settings.option import (
+    FRONTS,
     GRPC_ADDRESS,
     INFERENCE_ADDRESS,
     MANAGEMENT_ADDRESS,
@@ -43,6 +44,15 @@ class ListenerOptions:
         _LISTENERS,
         "The fast path for predictions; it changes only the speed.",
         "on",
+        is_own=True,
+    )
+    fronts: int = option(
+        FRONTS,
+        _LISTENERS,
+        "Processes that hold the connections of clients who ask models, over HTTP and gRPC: they read, write and do "
+        "TLS for the server's own process, which does all else. 0: it holds them itself. auto: one for each four CPUs "
+        "that the server may use.",
+        "0",
         is_own=True,
     )
     keep_alive_timeout_s: float = option(
