@@ -298,7 +298,7 @@ class WorkerStartFailed(ServerError):
 
     #: No description of the model has the reason: it was registered for this load, and is gone.
     is_model_gone = False
-    #: Of a model that is gone.
+    #: Of a model that is gone, or of the part of it that could not be loaded.
     model_name = ""
     model_version: str | None = None
 
@@ -316,7 +316,9 @@ class WorkerStartFailed(ServerError):
     def note_gone(self, model_name: str, model_version: str | None) -> None:
         """Note that the model was registered for this load, and is gone."""
         self.is_model_gone = True
-        self.model_name, self.model_version = model_name, model_version
+        if not self.model_name:
+            # Else it is a part of that one which could not be loaded.
+            self.model_name, self.model_version = model_name, model_version
 
     @property
     def shown_reason(self) -> str | None:

@@ -26,6 +26,7 @@ class TorchServeInterface(Interface):
     config_dialect = "mms.interfaces.torchserve.settings:DIALECT"
     metrics_text = "mms.interfaces.torchserve.front.metrics_text:metrics_text"
     metrics_address_setting = "metrics_address"
+    composites = "mms.interfaces.torchserve.front.workflows.factory:WorkflowFactory"
     snapshots = "mms.interfaces.torchserve.front.snapshot_writer:SnapshotWriter"
     config_keys = ("continuousBatching", "parallelType", "torchrun")
     packages = (Package("ts", __file__),)

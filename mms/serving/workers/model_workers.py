@@ -100,18 +100,21 @@ class ModelWorkers:
         return f"<ModelWorkers of {len(self._registry)} models>"
 
     def start(self, served: ServedModel, least: int, most: int | None = None) -> None:
-        """Start the workers of a model and of its parts. `most`: that each may have; None: no more.
+        """Start the workers of a model and of its parts. `most`: that each may have; None: no more. A model whose
+        document says how many workers its parts have gives them those.
 
         One with `lazy_load` has none before its first request, which starts as many.
         """
+        counts = served.worker_counts()
         for model in pooled_models(served):
-            highest = least if most is None else most
+            fewest = counts.get(model.name, least)
+            highest = fewest if most is None or model.name in counts else most
             if model.effective.lazy_load:
-                first = min(max(least, 1), self._most_workers)
+                first = min(max(fewest, 1), self._most_workers)
                 self.scale(model, 0, max(highest, first), first)
                 events.model_on_demand(model.name)
             else:
-                self.scale(model, least, highest)
+                self.scale(model, fewest, highest)
 
     def _pooled(self) -> list[PooledModel]:
         return [served for served in self._registry.all() if isinstance(served, PooledModel)]
@@ -287,10 +290,12 @@ class ModelWorkers:
                 found = await self.scaled(model)
             except WorkerStartFailed as error:
                 text = f"Model {model.full_name} of {served.name}: {error.message}"
-                raise WorkerStartFailed(text, error.http_status, error.reason) from None
+                failed = WorkerStartFailed(text, error.http_status, error.reason)
+                failed.model_name, failed.model_version = model.name, model.version
+                raise failed from None
             state = "is loaded" if model.is_ready else "is loading beside its first requests"
             logger.info(
-                "Function %s: model %s %s (%d of %d)",
+                "%s: model %s %s (%d of %d)",
                 *(served.name, model.full_name, state, number, len(models)),
             )
             if model is served or found.status != 200:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +17,14 @@ from mms.interfaces.torchserve.front.workflows.specification import (
     Specification,
     read_specification,
 )
+from mms.text.brief import brief
 
-_MANIFEST: Final = "WAR-INF/MANIFEST.json"
+MANIFEST: Final = "WAR-INF/MANIFEST.json"
 #: Of a manifest and a specification.
 _MOST_BYTES: Final = 1 << 20
+
+#: Reads a file of an archive, so many bytes at the most. Raises KeyError.
+Read = Callable[[str, int], bytes]
 
 
 class WorkflowNotFound(ModelNotFound):
@@ -54,41 +60,49 @@ def read_archive(store: Path | None, url: str) -> WorkflowArchive:
         raise WorkflowNotFound(f"Workflow not found in workflow store: {url}")
     try:
         with zipfile.ZipFile(path) as archive:
-            workflow = json.loads(_read(archive, _MANIFEST)).get("workflow")
-            name, handler, spec = (
-                _text(workflow, key) for key in ("workflowName", "handler", "specFile")
-            )
-            if not spec:
-                raise InvalidWorkflow("The manifest of the workflow names no specFile.")
-            specification = read_specification(_read(archive, spec))
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        NotImplementedError,
-    ):
-        raise InvalidWorkflow(
-            f"{url} is no archive of a workflow, with {_MANIFEST} in it."
-        ) from None
+            workflow = read_workflow(partial(_read, archive), url)
+    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        raise _no_workflow(url) from None
+    return replace(workflow, path=path)
+
+
+def read_workflow(read: Read, url: str) -> WorkflowArchive:
+    """Return what is in an archive whose files `read` reads. Blocks. Raises InvalidWorkflow."""
+    try:
+        workflow = json.loads(_content(read, MANIFEST)).get("workflow")
+        name, handler, spec = (
+            _text(workflow, key) for key in ("workflowName", "handler", "specFile")
+        )
+        if not spec:
+            raise InvalidWorkflow("The manifest of the workflow names no specFile.")
+        specification = read_specification(_content(read, spec))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        raise _no_workflow(url) from None
     functions = [node for node, rule in specification.rules.items() if not rule.url]
     if functions and not handler:
         raise InvalidWorkflow(
             f"The workflow has the function {functions[0]}, and no handler that has it."
         )
-    return WorkflowArchive(path, name, handler, specification)
+    return WorkflowArchive(Path(url), name, handler, specification)
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+def _no_workflow(url: str) -> InvalidWorkflow:
+    return InvalidWorkflow(f"{brief(url)} is no archive of a workflow, with {MANIFEST} in it.")
+
+
+def _content(read: Read, name: str) -> bytes:
     try:
-        with archive.open(name) as file:
-            content = file.read(_MOST_BYTES + 1)
+        content = read(name, _MOST_BYTES + 1)
     except KeyError:
-        raise InvalidWorkflow(f"The archive of the workflow has no {name}.") from None
+        raise InvalidWorkflow(f"The archive of the workflow has no {brief(name)}.") from None
     if len(content) > _MOST_BYTES:
-        raise InvalidWorkflow(f"{name} is larger than {_MOST_BYTES} bytes.")
+        raise InvalidWorkflow(f"{brief(name)} is larger than {_MOST_BYTES} bytes.")
     return content
+
+
+def _read(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+    with archive.open(name) as file:
+        return file.read(most_bytes)
 
 
 def _text(workflow: Any, key: str) -> str:

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from mms.errors import BadRequest
-from mms.http.answers import JSON_LINE
 from mms.http.apis.model_asker import ModelAsker
+from mms.http.lane.head import LaneRoute
 from mms.http.parameters import ParameterRule, Parameters
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, MANAGEMENT_ROLE, Route
-from mms.http.web.request import content_type_of, header_block, state_of
-from mms.http.web.response import json_response, respond
+from mms.http.web.request import state_of
+from mms.http.web.response import json_response
 from mms.interfaces.torchserve.front.calls import as_own
 from mms.interfaces.torchserve.front.paging import page_of
 from mms.interfaces.torchserve.front.workflows.registered import Workflows
-from mms.interfaces.torchserve.front.workflows.run import Input
 from mms.interfaces.torchserve.settings import TorchServeSettings
 
 if TYPE_CHECKING:
@@ -62,9 +61,7 @@ class WorkflowRoutes:
         return [Route(ANY_METHOD, "/wfpredict/{workflow}", self._predict, INFERENCE_ROLE)]
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        rows = [
-            {"workflowName": each.name, "workflowUrl": each.url} for each in self._workflows.all()
-        ]
+        rows = [each.row() for each in self._workflows.all()]
         given = state_of(request).parameters()
         document = page_of(rows, "workflows", given)
         self._rule.check(state_of(request), given)
@@ -89,7 +86,9 @@ class WorkflowRoutes:
         return json_response({"status": outcome.text})
 
     async def _describe(self, request: web.Request) -> web.StreamResponse:
-        return json_response([self._workflows.get(request.match_info["workflow"]).describe()])
+        return json_response(
+            [self._workflows.get(request.match_info["workflow"]).describe_workflow()]
+        )
 
     async def _unregister(self, request: web.Request) -> web.StreamResponse:
         self._check_may_register()
@@ -98,12 +97,8 @@ class WorkflowRoutes:
         return json_response({"status": outcome.text})
 
     async def _predict(self, request: web.Request) -> web.StreamResponse:
-        name, state = request.match_info["workflow"], state_of(request)
-        self._workflows.get(name)
-        body = await self._asker.read_body(request)
-        first = Input(content_type_of(request), body)
-        answer = await self._workflows.predict(name, state.id, header_block(request), first)
-        return respond(200, None, JSON_LINE, answer)
+        found = self._workflows.get(request.match_info["workflow"])
+        return await self._asker.ask(request, LaneRoute(found.name))
 
 
 def _seconds(given: Parameters, name: str) -> float | None:
