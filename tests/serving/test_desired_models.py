@@ -88,6 +88,13 @@ async def test_models_come_and_go_with_their_entries(following: Following) -> No
     assert (following.names, following.status["status"]) == ([], "APPLIED")
 
 
+async def test_a_model_that_is_to_have_no_workers_is_as_it_is_wanted_without_them(
+    following: Following,
+) -> None:
+    await following.says("models: [{url: one, initial_workers: 0}]")
+    assert following.rows == [("one", "READY", "")]
+
+
 async def test_a_changed_entry_takes_the_place_of_its_model_and_only_the_number_of_workers_replaces_none(
     following: Following,
 ) -> None:

@@ -354,6 +354,9 @@ class DesiredModels:
             }
         elif tracked.wanted is None:
             row["status"] = LEAVING
+        elif served is not None and not served.max_workers and tracked.changes.task is None:
+            # Without workers, as it is wanted.
+            row["status"] = READY
         elif served is None or tracked.changes.task is not None or problems:
             row["status"] = LOADING
             if problems:
