@@ -133,7 +133,8 @@ class RayLauncher:
         self._reapers.add(reaper)
         reaper.add_done_callback(self._reapers.discard)
         try:
-            await self._wait_for_node(link, self._options.wait_s)
+            wait_s = self._options.wait_s or None
+            await _wait_for(link.placed, link, wait_s, "there was a node for it")
             placement.note_placed()
             link.on_waiting("its node fetches the model")
             await _wait_for(link.hosted, link, spec.load_timeout_s, "its node had the model")
@@ -144,14 +145,6 @@ class RayLauncher:
         await link.wait_connected(timeout_s)
         link.loaded.add_done_callback(lambda _: self._local.heartbeats.watch(link))
         return link
-
-    async def _wait_for_node(self, link: HostedLink, timeout_s: float) -> None:
-        try:
-            await _wait_for(link.placed, link, timeout_s or None, "there was a node for it")
-        except LaunchFailed as error:
-            if link.waiting_reason:
-                raise LaunchFailed(f"{error}: {link.waiting_reason}") from None
-            raise
 
     async def forget(self, key: str) -> None:
         """Keep the model's files no longer."""
@@ -257,7 +250,8 @@ async def _wait_for(
         raise LaunchFailed(f"worker ended before it was up: {await link.end_reason()}")
     if not future.done():
         link.kill(f"not {what} in time")
-        raise LaunchFailed(f"{timeout_s:g} seconds were over before {what}")
+        told = f": {link.waiting_reason}" if link.waiting_reason else ""
+        raise LaunchFailed(f"{timeout_s:g} seconds were over before {what}{told}")
 
 
 def _pattern(pattern: Any) -> str:

@@ -258,7 +258,8 @@ def _told(error: BaseException) -> str:
     said = [line for line in lines if line and not _is_member(line)]
     text = " ".join(said) or type(shown).__name__
     if len(text) > _MOST_CHARS:
-        text = f"{text[:_MOST_CHARS]}..."
+        # A traceback, or what an installer said: its first words say where, its last ones what.
+        text = f"{text[: _MOST_CHARS // 4]} ... {text[-_MOST_CHARS * 3 // 4 :]}"
     if isinstance(shown, ModuleNotFoundError) or "No module named 'mms" in text:
         return f'{text}: nodes need the server\'s package, pip install "marserve[ray]"'
     return text

@@ -219,7 +219,7 @@ class _Wrapped(Exception):
             _Wrapped(ModuleNotFoundError("No module named 'mms'")),
             "No module named 'mms': nodes need the server's package, pip install \"marserve[ray]\"",
         ),
-        (RuntimeError("x" * 1000), "x" * 400 + "..."),
+        (RuntimeError("x" * 1000 + "y"), "x" * 100 + " ... " + "x" * 299 + "y"),
     ],
 )
 def test_how_an_actor_ended_is_told_in_one_line(scene: Scene, result: Any, reason: str) -> None:
