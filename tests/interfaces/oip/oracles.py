@@ -1,4 +1,4 @@
-"""Servers that answers are compared with: Triton's and MLServer's own, started on a folder of models, and stopped.
+"""Servers that answers are compared with: Triton's, MLServer's and KServe's own, started with models, and stopped.
 
 Each is in a Python of its own, which a variable names, and has nothing of ours.
 """
@@ -14,13 +14,14 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from support.processes import free_port
 from support.waiting import eventually
 
 TRITON = os.environ.get("TRITON_PYTHON", "")
 MLSERVER = os.environ.get("MLSERVER_PYTHON", "")
+KSERVE = os.environ.get("KSERVE_PYTHON", "")
 _START_S = 60.0
 #: numpy's type by Triton's name for a datatype.
 _TRITON_NAMES = {"BYTES": "STRING"}
@@ -64,6 +65,20 @@ class Echo(MLModel):
             id=payload.id, model_name=self.name, model_version=self.version, outputs=outputs
         )
 """
+#: The same as a handler of this server.
+HANDLER = """
+def handle(data, context):
+    return [
+        {"out_" + name: array for name, array in item["inputs"].items()} for item in data or ()
+    ]
+"""
+
+
+class Addresses(NamedTuple):
+    """`rest`: with its scheme. `grpc`: host and port."""
+
+    rest: str
+    grpc: str
 
 
 def write_triton_models(repository: Path) -> None:
@@ -91,17 +106,27 @@ def write_mlserver_model(folder: Path) -> Path:
     return folder
 
 
+def write_handler(folder: Path) -> None:
+    (folder / "MAR-INF").mkdir(parents=True)
+    model = {"modelName": "echo", "handler": "service:handle"}
+    (folder / "MAR-INF" / "MANIFEST.json").write_text(
+        json.dumps({"runtime": "python", "model": model})
+    )
+    (folder / "service.py").write_text(HANDLER)
+
+
 @contextmanager
-def triton(repository: Path) -> Iterator[str]:
-    """Run the server of `nvidia-pytriton`; yield its address."""
+def triton(repository: Path) -> Iterator[Addresses]:
+    """Run the server of `nvidia-pytriton`."""
     packages, library = _asked(
         TRITON, "import sysconfig as s; print(s.get_path('purelib'), s.get_config_var('LIBDIR'))"
     )
     home = Path(packages) / "pytriton" / "tritonserver"
-    port = free_port()
+    port, grpc_port = free_port(), free_port()
     command = [str(home / "bin" / "tritonserver"), "--model-repository", str(repository)]
     command += ["--backend-directory", str(home / "backends"), "--http-address", "127.0.0.1"]
-    command += ["--http-port", str(port), "--allow-grpc=false", "--allow-metrics=false"]
+    command += ["--http-port", str(port), "--grpc-address", "127.0.0.1"]
+    command += ["--grpc-port", str(grpc_port), "--allow-metrics=false"]
     command.append(f"--backend-config=python,shm-region-prefix-name=oracle{port}_")
     variables = {
         "PATH": f"{Path(TRITON).parent}:{os.environ['PATH']}",
@@ -109,14 +134,14 @@ def triton(repository: Path) -> Iterator[str]:
         "LD_LIBRARY_PATH": library,
     }
     with _running(command, repository.parent, variables, port) as address:
-        yield address
+        yield Addresses(address, f"127.0.0.1:{grpc_port}")
 
 
 @contextmanager
-def mlserver(folder: Path) -> Iterator[str]:
-    port = free_port()
+def mlserver(folder: Path) -> Iterator[Addresses]:
+    port, grpc_port = free_port(), free_port()
     settings = {"host": "127.0.0.1", "http_port": port, "parallel_workers": 0}
-    settings |= {"grpc_port": free_port(), "metrics_port": free_port()}
+    settings |= {"grpc_port": grpc_port, "metrics_port": free_port()}
     (folder / "settings.json").write_text(json.dumps(settings))
     command = [str(Path(MLSERVER).parent / "mlserver"), "start", str(folder)]
     variables = {
@@ -124,7 +149,18 @@ def mlserver(folder: Path) -> Iterator[str]:
         "PYTHONPATH": str(folder),
     }
     with _running(command, folder, variables, port) as address:
-        yield address
+        yield Addresses(address, f"127.0.0.1:{grpc_port}")
+
+
+@contextmanager
+def kserve(folder: Path) -> Iterator[Addresses]:
+    """Run KServe's server with a model that gives back its inputs."""
+    folder.mkdir(parents=True)
+    port, grpc_port = free_port(), free_port()
+    script = Path(__file__).parent / "clients" / "kserve_server.py"
+    command = [KSERVE, str(script), str(port), str(grpc_port)]
+    with _running(command, folder, {"PATH": os.environ["PATH"]}, port) as address:
+        yield Addresses(address, f"127.0.0.1:{grpc_port}")
 
 
 def _asked(python: str, code: str) -> list[str]:

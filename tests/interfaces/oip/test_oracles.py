@@ -1,7 +1,8 @@
 """Generated requests to the same models by the protocol's other servers and by this one: the same answers, but for
 the differences that `docs/open-inference.md` lists.
 
-TRITON_PYTHON names a Python that has nvidia-pytriton 0.7, MLSERVER_PYTHON one that has mlserver 1.7.
+TRITON_PYTHON names a Python that has nvidia-pytriton 0.7, MLSERVER_PYTHON one that has mlserver 1.7, KSERVE_PYTHON one
+that has kserve 0.21.
 """
 
 from __future__ import annotations
@@ -69,16 +70,19 @@ def ask(address: str, asked: Asked) -> Answer:
     except ValueError:
         # Of MLServer, where something unforeseen happened.
         return Answer(status, body.decode(), {}, lines.get_content_type())
+    if not isinstance(document, dict):
+        # Of KServe, where something unforeseen happened.
+        return Answer(status, document, {}, lines.get_content_type())
     arrays: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
     at = length
     if "id" not in (asked.document if isinstance(asked.document, dict) else ()):
         # MLServer makes one.
         document.pop("id", None)
-    if document.get("parameters") == {}:
-        del document["parameters"]
+    # KServe writes null for what there is not.
+    document = {name: said for name, said in document.items() if said not in (None, {})}
     for output in document.pop("outputs", ()):
         datatype, shape = DATATYPES[output["datatype"]], tuple(output["shape"])
-        size = output.get("parameters", {}).get("binary_data_size")
+        size = (output.get("parameters") or {}).get("binary_data_size")
         if size is None:
             data = output["data"]
             if datatype.name == "BYTES":
@@ -331,6 +335,19 @@ MLSERVER_DIFFERENCES = {
     "other name": {(200, 400)},
     "other rank": {(200, 400)},
 }
+KSERVE_DIFFERENCES = {
+    **dict.fromkeys(("no JSON", "no inputs", "no data"), {(422, 400)}),
+    # In JSON and in binary form.
+    **dict.fromkeys(("no shape", "no datatype"), {(422, 400), (500, 400)}),
+    "number as id": {(422, 400), (500, 400), (200, 400)},
+    **dict.fromkeys(("wrong count", "short contents"), {(500, 400)}),
+    **dict.fromkeys(("negative shape", "length of no number"), {(500, 400), (200, 400)}),
+    **dict.fromkeys(("input twice", "long contents", "wrong length"), {(200, 400)}),
+    # FP16 as JSON.
+    **dict.fromkeys(("good", "other name"), {(400, 200)}),
+    # Nested as it was in JSON.
+    "other rank": {(200, 400), (400, 200)},
+}
 #: Kinds of requests without binary forms.
 EVERY_KIND = 17
 
@@ -343,6 +360,9 @@ def differences(
         left, right = ask(theirs, asked), ask(ours, asked)
         if right.status != 200:
             assert list(right.document) == ["error"], asked
+        if left.content_type == "text/plain" and left.arrays:
+            # KServe's answers in binary form.
+            left = left._replace(content_type=right.content_type)
         if left.status != right.status or (left.status == 200 and left != right):
             yield asked.kind, (left.status, right.status), left, right, asked
 
@@ -377,7 +397,7 @@ def test_answers_are_tritons(tmp_path: Path, is_full: bool) -> None:
     try:
         server.start()
         with oracles.triton(tmp_path / "models") as theirs:
-            compare(theirs, address_of(server), requests, TRITON_DIFFERENCES)
+            compare(theirs.rest, address_of(server), requests, TRITON_DIFFERENCES)
     finally:
         server.stop()
 
@@ -395,6 +415,26 @@ def test_answers_are_mlservers(tmp_path: Path, is_full: bool) -> None:
     try:
         server.start()
         with oracles.mlserver(own) as theirs:
-            compare(theirs, address_of(server), requests, MLSERVER_DIFFERENCES)
+            compare(theirs.rest, address_of(server), requests, MLSERVER_DIFFERENCES)
+    finally:
+        server.stop()
+
+
+@pytest.mark.skipif(not oracles.KSERVE, reason="KSERVE_PYTHON names no Python with kserve")
+def test_answers_are_kserves(tmp_path: Path, is_full: bool) -> None:
+    oracles.write_handler(tmp_path / "models" / "echo")
+    made = Requests(7, has_binary=True)
+    requests = []
+    for asked in (made.next() for _ in range(5 * REQUESTS if is_full else REQUESTS)):
+        if asked.contents:
+            # It reads no binary tensors of other types.
+            headers = {**asked.headers, "Content-Type": "application/octet-stream"}
+            asked = asked._replace(headers=headers)
+        requests.append(asked if asked.model == "nobody" else asked._replace(model="echo"))
+    server = served(tmp_path, tmp_path / "models")
+    try:
+        server.start()
+        with oracles.kserve(tmp_path / "kserve") as theirs:
+            compare(theirs.rest, address_of(server), requests, KSERVE_DIFFERENCES)
     finally:
         server.stop()

@@ -34,6 +34,14 @@ oip:
   inputs: [{name: x, datatype: FP32, shape: [-1]}]
   outputs: [{name: y, datatype: FP32, shape: [-1]}]
 """
+EXPLAINED = """
+class Model:
+    def predict(self, inputs, parameters):
+        return {"y": inputs["input_0"] + 1}
+
+    def explain(self, inputs, parameters):
+        return {"y": inputs["input_0"] * 10}
+"""
 X = {"name": "x", "datatype": "FP32", "shape": [-1]}
 ANSWER = {"name": "y", "datatype": "FP32", "shape": [2], "data": [3.0, 4.0]}
 NOBODY = "Model not found: nobody"
@@ -45,21 +53,27 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = free_port()
     server = Server(
         tmp_path_factory.mktemp("clients"),
-        {"grpc_address": f"grpc://127.0.0.1:{port}", "load_models": "double"}
+        {"grpc_address": f"grpc://127.0.0.1:{port}", "load_models": "double,why"}
         | {"default_workers_per_model": "1"},
     )
-    folder = server.store / "double"
-    (folder / "MAR-INF").mkdir(parents=True)
-    model = {"modelName": "double", "modelVersion": "1", "handler": "service:handle"}
-    (folder / "MAR-INF" / "MANIFEST.json").write_text(
-        json.dumps({"runtime": "python", "model": model})
-    )
-    (folder / "service.py").write_text(HANDLER)
+    folder = write_model(server, "double", "handle", HANDLER)
     (folder / "model-config.yaml").write_text(DECLARED)
+    write_model(server, "why", "Model", EXPLAINED)
     server.grpc_target = f"127.0.0.1:{port}"  # type: ignore[attr-defined]
     server.start()
     yield server
     server.stop()
+
+
+def write_model(server: Server, name: str, entry_point: str, source: str) -> Path:
+    folder = server.store / name
+    (folder / "MAR-INF").mkdir(parents=True)
+    model = {"modelName": name, "modelVersion": "1", "handler": f"service:{entry_point}"}
+    (folder / "MAR-INF" / "MANIFEST.json").write_text(
+        json.dumps({"runtime": "python", "model": model})
+    )
+    (folder / "service.py").write_text(source)
+    return folder
 
 
 def url(served: Server) -> str:
@@ -108,6 +122,8 @@ def test_every_call_of_kserves_clients_is_answered(served: Server) -> None:
     assert first == {
         "model ready": True,
         "infer": {"predictions": [3.0, 4.0]},
+        "why infer": {"predictions": [2.5, 3.0]},
+        "why": {"explanations": [15.0, 20.0]},
         **dict.fromkeys(("nobody ready", "nobody infer"), [404, NOBODY]),
     }
 

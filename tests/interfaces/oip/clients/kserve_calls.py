@@ -65,6 +65,8 @@ async def rest_v1(url: str) -> dict[str, Any]:
             "model ready": await shown(client.is_model_ready(url, "double")),
             "infer": await shown(client.infer(url, data, model_name="double")),
             "explain": await shown(client.explain(url, "double", data)),
+            "why infer": await shown(client.infer(url, data, model_name="why")),
+            "why": await shown(client.explain(url, "why", data)),
             "nobody ready": await shown(client.is_model_ready(url, "nobody")),
             "nobody infer": await shown(client.infer(url, data, model_name="nobody")),
         }
