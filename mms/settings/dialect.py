@@ -30,7 +30,8 @@ class Dialect:
     properties file. `names`: keys that mean another setting here, by their name there; a unit is part of a name.
     `defaults`: values as they are written in a file. `find_file`: the file that is read where none is named and
     snapshots are not refused, before `config.properties`; None for none. `by_leave`: variables that count only where a
-    setting says so, by key. `complete`: draws conclusions from what was set; it raises ConfigurationError.
+    setting says so, by key. `log_files`: names of log files, by MMS's. `complete`: draws conclusions from what was set;
+    it raises ConfigurationError.
     """
 
     variables: str = "MMS_"
@@ -42,6 +43,7 @@ class Dialect:
     by_leave: Mapping[str, str] = field(default_factory=dict)
     #: The version of a model whose archive names none; None: it has no versions.
     model_version: str | None = None
+    log_files: Mapping[str, str] = field(default_factory=dict)
     find_file: Callable[[Mapping[str, str]], Path | None] = no_file
     complete: Callable[[Settings, Mapping[str, str]], None] = nothing_more
 

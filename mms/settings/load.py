@@ -47,6 +47,7 @@ def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Sett
         stands_for=options.stands_for,
         default_version=dialect.model_version,
         ignores_snapshots=options.ignores_snapshots,
+        log_file_names=dialect.log_files,
     )
     for name, value in dialect.defaults.items():
         settings.put(name, all_options()[name].kind.convert(value))

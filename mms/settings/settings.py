@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -46,6 +47,8 @@ class Settings(OptionValues):
     has_sagemaker_config: bool = False
     temp_dir: str = "/tmp"
     log_dir: str = "logs"
+    #: Names of log files, by those that MMS has for them.
+    log_file_names: Mapping[str, str] = field(default_factory=dict)
     metrics_dir: str = "logs"
 
     def of(self, kind: type[_T]) -> _T:

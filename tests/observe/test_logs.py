@@ -188,6 +188,7 @@ def test_metrics_may_have_a_folder_of_their_own(written: WrittenLogs) -> None:
 
 _SETTINGS = SimpleNamespace(
     trace_access_log=True,
+    log_file_names={},
     log_to_stdout=False,
     access_log=True,
     metrics=True,

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -54,7 +54,7 @@ def level_word(level: int) -> str:
 
 
 class LogFile(Enum):
-    """The five files; the value is the file's name."""
+    """The five files; the value is the file's name, where a server has no other one for it."""
 
     ACCESS = "access_log.log"
     MMS = "mms_log.log"
@@ -84,6 +84,8 @@ class LogSettings(Protocol):
     def log_writer(self) -> str: ...
     @property
     def trace_access_log(self) -> bool: ...
+    @property
+    def log_file_names(self) -> Mapping[str, str]: ...
 
 
 @dataclass(slots=True)
@@ -107,6 +109,8 @@ class LogOptions:
     has_batch_lines: bool = True
     #: Access lines end with the trace of their request.
     names_traces: bool = False
+    #: Other names of files, by the usual ones.
+    file_names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -132,6 +136,7 @@ class LogOptions:
             writer=settings.log_writer,
             has_batch_lines=not is_by_hand,
             names_traces=settings.trace_access_log,
+            file_names=settings.log_file_names,
         )
 
 
@@ -160,7 +165,8 @@ class Logs:
         return f"<Logs in {self.options.log_dir} and {self.options.metrics_dir}>"
 
     def _make_writer(self, stdout_fd: int, stderr_fd: int) -> LogWriter:
-        paths = [self._folder(file) / file.value for file in LogFile]
+        names = self.options.file_names
+        paths = [self._folder(file) / names.get(file.value, file.value) for file in LogFile]
 
         def report(text: str) -> None:
             report_to_stderr(text, stderr_fd)

@@ -12,6 +12,7 @@ from mms.errors import BadRequest, ConfigurationError
 from mms.interfaces.torchserve.front.prediction_form import form_of
 from mms.interfaces.torchserve.front.tokens import InvalidToken, TokenRing
 from mms.interfaces.torchserve.settings import TorchServeSettings, is_management_safe
+from mms.observe import LogOptions
 from mms.processes.launch_options import LaunchOptions
 from mms.settings import Settings, load_settings
 
@@ -76,6 +77,24 @@ def test_its_variables_beat_the_file_and_the_command_where_the_file_allows_them(
     idle = load("", environ, settings=given)
     assert idle.of(TorchServeSettings).enable_model_api
     assert any("TS_ENABLE_MODEL_API" in text for _, text in idle.notices)
+
+
+@pytest.mark.parametrize(
+    ("text", "has_lines"),
+    [
+        ("", True),
+        ("metrics_mode=log\n", True),
+        ("metrics_mode=legacy\n", True),
+        ("metrics_mode=prometheus\n", False),
+        ("metrics_mode=prometheus\nmetrics=true\n", True),
+    ],
+)
+def test_metrics_are_in_the_log_unless_they_are_for_prometheus_alone(
+    load: Load, text: str, has_lines: bool
+) -> None:
+    settings = load(text)
+    assert LogOptions.of(settings, {}).has_metrics is has_lines
+    assert LogOptions.of(settings, {}).file_names["mms_log.log"] == "ts_log.log"
 
 
 def test_its_own_variable_names_the_file(load: Load, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def complete(settings: Settings, environ: Mapping[str, str]) -> None:
         own.metrics_address = Address.parse(_METRICS, is_management=False)
     if not own.enable_metrics_api:
         own.metrics_address = None
+    if own.metrics_mode == "prometheus" and "metrics" not in settings.sources:
+        settings.metrics = False
     _add_grpc(settings, own)
     if own.model_snapshot:
         _add_models(settings, own.model_snapshot)
@@ -118,6 +120,7 @@ DIALECT: Final = Dialect(
         "job_queue_size": "100",
     },
     by_leave={"allowed_urls": "use_env_allowed_urls"},
+    log_files={"mms_log.log": "ts_log.log", "mms_metrics.log": "ts_metrics.log"},
     model_version="1.0",
     find_file=newest_snapshot,
     complete=complete,

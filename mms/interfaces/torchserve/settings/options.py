@@ -142,10 +142,10 @@ class TorchServeSettings:
     )
     metrics_mode: str = option(
         choice("log", "prometheus", "legacy"),
-        _IDLE,
-        "Metrics are in the log and on the listener in any case.",
+        _SECTION,
+        "With `torchserve`: `prometheus` leaves the two metrics files without lines, unless `metrics` is set. The "
+        "listener has all metrics in any case.",
         "log",
-        has_effect=False,
         is_own=True,
     )
     use_env_allowed_urls: bool = option(
