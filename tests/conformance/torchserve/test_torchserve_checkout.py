@@ -77,9 +77,9 @@ _HANDLER = "def handle(data, context):\n    return None if data is None else ['o
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, is_full: bool) -> Path:
+def checkout(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy with models without weights, and `torchserve` of this server on the path."""
-    if not (CHECKOUT and PYTHON and is_full):
+    if not (CHECKOUT and PYTHON and request.config.getoption("--full")):
         pytest.skip(
             "takes minutes, and runs with --full, TORCHSERVE_CHECKOUT and TORCHSERVE_TEST_PYTHON"
         )
