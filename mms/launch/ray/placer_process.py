@@ -262,7 +262,21 @@ def _told(error: BaseException) -> str:
         text = f"{text[: _MOST_CHARS // 4]} ... {text[-_MOST_CHARS * 3 // 4 :]}"
     if isinstance(shown, ModuleNotFoundError) or "No module named 'mms" in text:
         return f'{text}: nodes need the server\'s package, pip install "marserve[ray]"'
+    if _is_about_token(error):
+        return (
+            f"{text}: the cluster asks for a token. Start the server with RAY_AUTH_MODE=token, and have the head's "
+            "~/.ray/auth_token on this machine and on all nodes"
+        )
     return text
+
+
+def _is_about_token(error: BaseException | None) -> bool:
+    """Return whether it is about a token, or what it comes from is: Ray says it there alone."""
+    while error is not None:
+        if "InvalidAuthToken" in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _is_member(line: str) -> bool:

@@ -259,6 +259,14 @@ def test_a_cluster_that_cannot_be_joined_is_told(tmp_path: Path) -> None:
     assert scene.next() == {"failed": "no cluster is here"}
 
 
+def test_a_cluster_that_asks_for_a_token_is_told_with_what_to_do(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.ray.init_error = ConnectionError("no cluster is here")
+    scene.ray.init_error.__cause__ = RuntimeError("RPC error: InvalidAuthToken: ...")
+    scene.placer.connect({"address": "auto"})
+    assert "no cluster is here: the cluster asks for a token" in scene.next()["failed"]
+
+
 _GIB = 1 << 30
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -87,6 +89,17 @@ def hosts_running() -> list[psutil.Process]:
         for process in psutil.process_iter(["cmdline"])
         if "ray::WorkerHost" in " ".join(process.info["cmdline"] or ())
     ]
+
+
+def names_of_actors(cluster: dict[str, Any]) -> list[str]:
+    """Return the actors that the cluster has or is to have, of all servers."""
+    code = (
+        f"import ray; ray.init(address={cluster['address']!r}, log_to_driver=False, namespace='test')\n"
+        "print([each['name'] for each in ray.util.list_named_actors(all_namespaces=True)])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names: list[str] = ast.literal_eval(run.stdout.splitlines()[-1])
+    return names
 
 
 @pytest.mark.timeout(900)
@@ -180,6 +193,23 @@ def test_a_node_that_stands_still_for_two_seconds_is_no_client_s_error(
             process.resume()
     assert statuses == {200: 500}
     assert nodes_of(server) == workers
+
+
+def test_a_server_that_stops_while_a_worker_waits_leaves_nothing_and_another_one_serves_on(
+    cluster: dict[str, Any], server: Server, tmp_path: Path
+) -> None:
+    register(server, 2)
+    kept = hosts_running()
+    with started_server(cluster, tmp_path / "other") as other:
+        # The same name of a model, and the same numbers of actors.
+        register(other, 2)
+        waits = "&synchronous=false&ray_resources=" + quote('{"resources": {"nowhere": 1}}')
+        path = f"/models?url=sleeps&model_name=n&initial_workers=1{waits}"
+        assert other.management.post(path).status == 202
+        eventually("all have been asked for", lambda: len(names_of_actors(cluster)) == 5)
+    eventually("its actors are gone", lambda: len(names_of_actors(cluster)) == 2)
+    assert hosts_running() == kept
+    assert server.inference.post("/predictions/m", b"x").status == 200
 
 
 def test_hosts_end_with_the_server(server: Server) -> None:
