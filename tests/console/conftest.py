@@ -102,7 +102,12 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         pytest.skip("Chromium and its driver are not installed: apt-get install chromium-driver")
     folder = tmp_path_factory.mktemp("console")
     file, keys = KeyFile(folder / "keys"), {}
-    for name, roles in (("all", list(Role)), ("ask", [Role.INFERENCE])):
+    for name, roles in (
+        ("all", list(Role)),
+        ("ask", [Role.INFERENCE]),
+        ("manage", [Role.MANAGEMENT]),
+        ("measure", [Role.METRICS]),
+    ):
         keys[name], key = new_key(name, roles, now=0.0)
         file.change(lambda known, key=key: [*known, key])
     server = Server(

@@ -217,6 +217,21 @@ def test_a_key_for_inference_alone_tries_models_and_sees_none(full: Console) -> 
     assert "Recent errors" not in browser.text()
 
 
+def test_a_key_for_management_alone_sees_models_and_cannot_try_them(full: Console) -> None:
+    full.login("manage")
+    browser = full.browser
+    choose(full, "pets", "Overview")
+    browser.see("W-pets-0")
+    assert not browser.driver.find_elements("css selector", "#tab-Try")
+
+
+def test_a_key_for_metrics_alone_is_told_that_there_is_nothing_for_it(full: Console) -> None:
+    full.login("measure")
+    full.browser.see("may neither manage models nor ask them")
+    assert "pets" not in full.browser.text()
+    assert full.browser.accessibility_problems() == []
+
+
 def test_a_log_out_leaves_nothing_to_see(full: Console) -> None:
     browser = full.browser
     browser.see("pets")

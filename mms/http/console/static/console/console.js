@@ -38,10 +38,20 @@ function route() {
   } else if (may.manage) {
     showView(new Overview(may));
   } else {
-    showView(tryOnly());
+    showView(may.predict ? tryOnly() : metricsOnly());
   }
   main.focus({ preventScroll: true });
   scrollTo(0, 0);
+}
+
+// For a key that may read metrics alone.
+function metricsOnly() {
+  return {
+    title: "Nothing to show",
+    element: h("div", {}, h("h1", { text: "Nothing to show" }),
+      h("p", { text: "This key may neither manage models nor ask them. Log out, and log in with another one." }),
+      h("p", { text: "It is for programs that read /metrics, such as Prometheus." })),
+  };
 }
 
 // For a key that may ask models and manage nothing.
@@ -53,11 +63,11 @@ function tryOnly() {
     title: "Try a model",
     element: h("div", {}, h("h1", { text: "Try a model" }),
       h("p", { text: "This key may not manage models, so none are listed." }),
-      may.predict ? h("form", { class: "card", onsubmit: (event) => {
+      h("form", { class: "card", onsubmit: (event) => {
         event.preventDefault();
         const model = { name: name.value.trim(), version: version.value.trim() || null };
         put(place, h("h2", { text: nameOf(model) }), new TryView(model).element);
-      } }, field("Model", name), field("Version", version), h("button", { class: "primary", text: "Choose" })) : null, place),
+      } }, field("Model", name), field("Version", version), h("button", { class: "primary", text: "Choose" })), place),
   };
 }
 
