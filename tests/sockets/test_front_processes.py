@@ -231,6 +231,25 @@ async def test_a_process_ends_with_its_owner(served: Served) -> None:
     assert not served.connections
 
 
+async def test_a_process_that_hangs_is_killed_and_its_clients_are_led_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mms.sockets.front_processes.front_processes._BEAT_S", 0.1)
+    served = Served(1)
+    await served.listen()
+    await served.processes.start()
+    try:
+        client = await served.connect()
+        await client.echo()
+        (pid,) = served.pids()
+        os.kill(pid, signal.SIGSTOP)
+        assert await client.is_closed()
+        await (await served.connect()).echo()
+        await until(lambda: [each.restarts for each in served.processes.counts()] == [1])
+    finally:
+        await served.close()
+
+
 async def test_a_process_that_hangs_ends_with_its_owner(served: Served) -> None:
     (pid,) = served.pids()
     os.kill(pid, signal.SIGSTOP)

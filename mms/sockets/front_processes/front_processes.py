@@ -37,6 +37,10 @@ _END_S = 1.0
 #: One that ends is replaced at once, and after this time, doubled each time, where that one ends soon, too.
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
+#: How often a process is asked for a sign of life, in seconds, and how many it may leave unanswered. Counted, so that
+#: an owner which was itself stopped for a while does not take its processes for dead.
+_BEAT_S = 2.0
+_MOST_UNANSWERED = 5
 #: What does not end for so long has come up well, in seconds.
 _SOON_S = 60.0
 
@@ -222,11 +226,12 @@ class _FrontProcess:
             (link.is_up, link.ended), timeout=_START_S, return_when=asyncio.FIRST_COMPLETED
         )
         lost = 0
+        is_silent = False
         if link.is_up.done():
             for listener in self._owner.listeners:
                 listener.leave_to(self._number, link)
             self.has_started.set()
-            await link.ended
+            is_silent = not await self._until_end(link)
             lost = link.lost
         else:
             link.abort()
@@ -235,7 +240,21 @@ class _FrontProcess:
         how = await self._end_program()
         if not link.is_up.done():
             return f"has not come up ({how})"
+        if is_silent:
+            how = f"no sign of life for {_BEAT_S * _MOST_UNANSWERED:g} seconds, {how}"
         return f"has ended ({how}), and with it {lost} connections"
+
+    async def _until_end(self, link: OwnerLink) -> bool:
+        """Return once it has ended; whether by itself. One that hangs is ended: the system leads clients to it."""
+        while not link.ended.done():
+            if link.unanswered_beats >= _MOST_UNANSWERED:
+                if self._program is not None:
+                    self._program.kill()
+                await link.ended
+                return self._closing.is_set()
+            link.beat()
+            await asyncio.wait((link.ended,), timeout=_BEAT_S)
+        return True
 
     async def _open(self) -> OwnerLink:
         """Start a process and tell it what to do. Raises OSError and ConfigurationError."""

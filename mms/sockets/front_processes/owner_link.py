@@ -35,6 +35,8 @@ class OwnerLink(Link):
         self.ended: asyncio.Future[None] = loop.create_future()
         #: Connections that ended with it.
         self.lost = 0
+        #: Signs of life that it was asked for in a row, and has not given.
+        self.unanswered_beats = 0
         self._listeners = listeners
         self._taken: dict[int, asyncio.Future[None]] = {}
 
@@ -66,6 +68,8 @@ class OwnerLink(Link):
         if "up" in message:
             if not self.is_up.done():
                 self.is_up.set_result(None)
+        elif "beat" in message:
+            self.unanswered_beats = 0
         elif "taken" in message:
             waiting = self._taken.pop(message["taken"], None)
             if waiting is not None and not waiting.done():
@@ -73,6 +77,11 @@ class OwnerLink(Link):
         elif "log" in message:
             line = message["log"]
             logging.getLogger(line["name"]).log(line["level"], "%s", line["text"])
+
+    def beat(self) -> None:
+        """Ask for a sign of life."""
+        self.unanswered_beats += 1
+        self.tell(CONTROL, 0, {"beat": True})
 
     async def take_backlog(self, listener: int) -> None:
         """Return once connections that clients have opened by now have come here, or the process does not answer."""

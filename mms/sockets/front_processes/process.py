@@ -78,6 +78,8 @@ class FrontProcess(ClientLink):
         for name, value in message.items():
             if name == "begin":
                 self._begin(**value)
+            elif name == "beat":
+                self.tell(CONTROL, 0, {"beat": True})
             elif name == "certificates":
                 self._replace(value)
             elif name == "take_backlog":
