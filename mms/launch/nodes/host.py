@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -52,14 +52,18 @@ class HostFailed(Exception):
     """A worker cannot run here. The message is one line for people."""
 
 
-async def run_host(assignment: Assignment, fetch: Fetch, node: str, gpu_id: int | None) -> str:
-    """Run a worker to its end. Return why it has ended, in words. `node`: the name of this node."""
-    if assignment.version != __version__:
+async def run_host(members: Mapping[str, Any], fetch: Fetch, node: str, gpu_id: int | None) -> str:
+    """Run a worker to its end. Return why it has ended, in words.
+
+    `members`: of an Assignment, of another version perhaps, which has others. `node`: the name of this node.
+    """
+    version = members.get("version")
+    if version != __version__:
         return (
-            f"node {node} has marserve {__version__}, the server has {assignment.version}: "
-            f'pip install "marserve[ray]=={assignment.version}" there'
+            f"node {node} has marserve {__version__}, the server has {version}: "
+            f'pip install "marserve[ray]=={version}" there'
         )
-    host = _Host(assignment, fetch, node, gpu_id)
+    host = _Host(Assignment.of_members(members), fetch, node, gpu_id)
     try:
         return await host.run()
     finally:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mms.launch.nodes.assignment import Assignment
 from mms.launch.nodes.host import run_host
 
 #: Of a node's id, as Ray's own commands show it at least.
@@ -44,7 +43,7 @@ class WorkerHost:
         # Ray has hidden the other GPUs from this process: the first one is its own.
         gpu_id = 0 if ray.get_gpu_ids() else None
         try:
-            self._reason = _run(run_host(Assignment.of_members(members), fetch, node, gpu_id))
+            self._reason = _run(run_host(members, fetch, node, gpu_id))
         finally:
             self._leave = _end_after(_LINGER_S)
         return self._reason
