@@ -393,6 +393,7 @@ PROFILES: dict[str, dict[str, str]] = {
         "blacklist_env_vars": ".*PASSWORD.*",
     },
     # Little time for clients, few of them. Timeouts are looked after once a second.
+    "fronted": {"load_models": "noop", "default_workers_per_model": "1", "fronts": "2"},
     "hasty": {
         "load_models": "noop",
         "default_workers_per_model": "1",
