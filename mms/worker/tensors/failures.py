@@ -6,6 +6,7 @@ from mms.service import PredictionException
 from mms.tensors.errors import InferError
 from mms.wire import Load
 from mms.worker.log_records.log_lines import write_log
+from mms.worker.log_records.running_traces import names_of_traces
 from mms.worker.log_records.tracebacks import model_traceback, shown_error
 from mms.worker.tensors.served import refusal_of
 
@@ -29,6 +30,7 @@ class Failures:
             return error
         if isinstance(error, PredictionException):
             return refusal_of(error)
-        write_log(f"Model {self._model_name} failed:\n{model_traceback(error)}")
+        failed = f"Model {self._model_name} failed:{names_of_traces()}"
+        write_log(f"{failed}\n{model_traceback(error)}")
         shown = f": {shown_error(error)}" if self._is_open else ""
         return InferError(f"Prediction failed{shown}", 500)

@@ -16,6 +16,7 @@ from mms.wire import PASSES_QUERY, GraphNode, Item, ModelOperation, ResultItem
 from mms.wire.operation import NO_NODE
 from mms.worker.loading.model import Tell
 from mms.worker.log_records.log_lines import write_log
+from mms.worker.log_records.running_traces import names_of_traces
 from mms.worker.log_records.tracebacks import model_traceback, shown_error
 from mms.worker.requests.answer_head import encode_headers, reason_phrase
 
@@ -110,11 +111,11 @@ class SeldonItems:
     def _log(self, request_id: bytes, answer: Answer, error: Exception) -> None:
         where = f"Model {self._model_name}: {request_id.decode('ascii', 'replace')}"
         if _is_unforeseen(answer, error):
-            write_log(f"{where} failed:\n{model_traceback(error)}")
+            write_log(f"{where} failed:{names_of_traces()}\n{model_traceback(error)}")
             return
         info = str(getattr(error, "message", None) or error)
         line = info.replace("\r", "\\r").replace("\n", "\\n")
-        write_log(f"{where} was answered with {answer.status}: {line}\n")
+        write_log(f"{where} was answered with {answer.status}: {line}{names_of_traces()}\n")
 
 
 def _names_of(node: GraphNode) -> UnitNames:
