@@ -34,6 +34,8 @@ logger = logging.getLogger("mms.launch")
 _HELLO_BYTES = 64 * 1024
 #: Connections that have not said who they are. Each has a buffer of 64 KiB.
 _MAX_PENDING = 256
+#: The same of one certificate: each worker of another node has its own, and opens four connections.
+_MAX_OF_A_CERTIFICATE = 8
 #: What a worker may leave unread of its control connection, in bytes, where other models' answers come.
 _MAX_UNREAD_BYTES = 16 << 20
 #: `struct ucred`: process, user, group.
@@ -119,20 +121,40 @@ class PendingConnections:
         self._timeout_s = timeout_s
         self._most = most
         self._timers: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+        #: Of those that have one.
+        self._certificates: dict[asyncio.Transport, bytes] = {}
 
     def __repr__(self) -> str:
         return f"<PendingConnections {len(self._timers)} of {self._most}>"
 
     def add(self, transport: asyncio.Transport) -> None:
-        """Beyond the most that there may be, the oldest one is ended: it has been silent for the longest time."""
+        """Beyond the most that there may be, the oldest one is ended: it has been silent for the longest time.
+
+        Whoever opens many by one certificate loses its own.
+        """
         loop = asyncio.get_running_loop()
         self._timers[transport] = loop.call_later(self._timeout_s, transport.abort)
-        if len(self._timers) > self._most:
-            oldest = next(iter(self._timers))
-            self.discard(oldest)
-            oldest.abort()
+        alike = self._alike(transport)
+        if len(alike) > _MAX_OF_A_CERTIFICATE:
+            self._end(alike[0])
+        elif len(self._timers) > self._most:
+            self._end(next(iter(self._timers)))
+
+    def _alike(self, transport: asyncio.Transport) -> list[asyncio.Transport]:
+        """Note whose a connection is. Return those of the same certificate, the oldest one first."""
+        secured = transport.get_extra_info("ssl_object")
+        certificate = None if secured is None else secured.getpeercert(binary_form=True)
+        if certificate is None:
+            return []
+        self._certificates[transport] = certificate
+        return [each for each, other in self._certificates.items() if other == certificate]
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        self.discard(transport)
+        transport.abort()
 
     def discard(self, transport: asyncio.Transport) -> None:
+        self._certificates.pop(transport, None)
         timer = self._timers.pop(transport, None)
         if timer is not None:
             timer.cancel()

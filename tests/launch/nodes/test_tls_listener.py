@@ -14,7 +14,7 @@ import pytest
 from support.link_listener import Listener
 
 from mms.errors import ConfigurationError
-from mms.launch.accepting import WorkerSocket
+from mms.launch.accepting import _MAX_OF_A_CERTIFICATE, WorkerSocket
 from mms.launch.line_turns import LineTurns
 from mms.launch.nodes.authority import Authority, worker_context
 from mms.launch.nodes.link import HostedLink
@@ -70,7 +70,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 async def scene(authority: Authority, tmp_path: Path) -> AsyncIterator[Scene]:
-    workers = WorkerSocket(tmp_path / "s", 5.0)
+    workers = WorkerSocket(tmp_path / "s", 20.0)
     link = HostedLink("W-m-0", Load("m", None, "/", "h"), Listener(), 1 << 20, LineTurns())
     workers.expect(SECRET, link)
     listener = TlsListener(authority.front_context(), workers.accept, 3.0)
@@ -167,6 +167,21 @@ async def test_strangers_who_say_nothing_keep_no_worker_out(scene: Scene) -> Non
     writer = await scene.dial(scene.context())
     writer.write(hello())
     await asyncio.wait_for(scene.link.placed, 10)
+
+
+async def test_a_worker_that_opens_many_connections_loses_its_own_and_no_other_ones(
+    scene: Scene,
+) -> None:
+    await scene.dial(scene.context())
+    other = scene.reader
+    hostile = scene.context()
+    opened = []
+    for _ in range(_MAX_OF_A_CERTIFICATE + 4):
+        await scene.dial(hostile)
+        opened.append(scene.reader)
+    for reader in opened[:4]:
+        assert await answer(reader) == b""
+    assert not any(reader.at_eof() for reader in (other, *opened[4:]))
 
 
 def test_an_authority_that_is_given_has_to_be_one_with_its_key(
