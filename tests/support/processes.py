@@ -145,12 +145,24 @@ def tagged_processes(tag: str) -> list[psutil.Process]:
     """Every live process that inherited the tag, however far it is from its starter."""
     line = f"{_TAG_VARIABLE}={tag}".encode()
     found = []
-    for pid in psutil.pids():
-        # Some tests ask many times: psutil takes ten times as long for it. One that has ended has none.
+    for name in os.listdir("/proc"):
+        # Each server that stops has all processes of the machine looked at: psutil takes ten times as long for it, and
+        # pathlib three times. One that has ended has none.
         with contextlib.suppress(OSError, psutil.NoSuchProcess):
-            if line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                found.append(psutil.Process(pid))
+            if name.isdecimal() and line in _environ(name):
+                found.append(psutil.Process(int(name)))
     return found
+
+
+def _environ(pid: str) -> list[bytes]:
+    fd = os.open(f"/proc/{pid}/environ", os.O_RDONLY)
+    try:
+        parts = []
+        while part := os.read(fd, 65536):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts).split(b"\0")
 
 
 def command_line(process: psutil.Process) -> list[str]:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from .client import Address, Client, Reply
 from .keys import KeyFiles, write_keys
 from .processes import (
@@ -176,6 +178,7 @@ class Server:
                     process.terminate()
             self.kill()
             return
+        left: list[psutil.Process] | None = None
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_LIMIT_S)
@@ -185,7 +188,8 @@ class Server:
             described = [f"{process.pid}: {command_line(process)}" for process in left]
             assert not described, f"processes outlived the server: {described}"
         finally:
-            self.kill()
+            if left != []:
+                self.kill()
 
     def kill(self) -> None:
         if self._process is None:
