@@ -121,8 +121,11 @@ class Settings(OptionValues):
 
     @property
     def startup_models(self) -> list[tuple[str | None, str]]:
-        """(name, location) of `load_models`; a name may be missing, and ALL is (None, "ALL")."""
-        models: list[tuple[str | None, str]] = []
+        """(name, location) of what a start loads; a name may be missing, and ALL is (None, "ALL").
+
+        Names that were written down may have any character.
+        """
+        models = list(self.startup_options)
         for entry in (self.load_models or "").split(","):
             name, equals, location = entry.strip().partition("=")
             if not equals or "://" in name:

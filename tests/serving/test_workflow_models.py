@@ -64,11 +64,12 @@ async def test_a_state_file_brings_a_workflow_back_with_its_models(
     ("spec", "told"),
     [
         ("models: {m: {url: absent.mar}}\ndag: {first: [m]}", "absent.mar"),
+        ("models: {m: {url: w.war}}\ndag: {first: [m]}", "cannot be a workflow itself"),
         ("models: {m: {url: ../m}}\ndag: {first: [m]}", "elative path"),
         ("models: {m: {url: 'file:///etc/passwd'}}\ndag: {first: [m]}", "allowed_urls|match"),
         (
             "models: {m: {url: m, max-workers: 900}}\ndag: {first: [m]}",
-            "900 workers; 5 are the most",
+            "901 workers together; 5",
         ),
     ],
 )

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mms.serving")
 
 #: What other servers' snapshots have in the setting besides.
-OF_SNAPSHOTS: Final = ("defaultVersion", "marName", "modelVersion", "runtime", "runtimeType")
+OF_SNAPSHOTS: Final = (
+    *("defaultVersion", "fromOperator", "marName", "modelVersion", "runtime", "runtimeType"),
+)
 
 
 @dataclass(frozen=True, slots=True)

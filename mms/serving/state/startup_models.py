@@ -202,7 +202,10 @@ class StartupModels:
         config = read_config_keys(said, besides=OF_SNAPSHOTS)
         for problem in config.problems:
             logger.warning("The snapshot, %s: %s", brief(name), problem)
-        return options.with_values(**config.values), config.workers
+        # A client's registration has no more rights than it had.
+        is_from_operator = said.get("fromOperator") is not False
+        values = config.values | {"is_from_operator": is_from_operator}
+        return options.with_values(**values), config.workers
 
     def tell_of_idle_settings(self) -> None:
         """Say which names of the setting `models` are no model so far: a name may be wrong, or its model come later."""

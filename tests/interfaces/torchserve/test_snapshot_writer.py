@@ -88,6 +88,7 @@ async def test_a_row_has_what_the_registration_says_in_the_units_of_its_keys(
     snapshots, _ = writer(tmp_path, model("a.mar", batch_size=4, **given))
     row = snapshots._models()["a"]["1.0"]
     assert (row["marName"], row["batchSize"], row["maxBatchDelay"]) == ("a.mar", 4, 100)
+    assert row["fromOperator"] is False
     assert (row["requestTimeout"], row["jobQueueSize"], row["deviceIds"]) == (1.5, 7, [0, 2])
 
 

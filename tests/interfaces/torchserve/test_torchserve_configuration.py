@@ -111,6 +111,9 @@ def test_a_snapshot_s_models_are_loaded_beside_those_of_the_command(load: Load) 
     assert settings.startup_options == {
         ("m", row["marName"]): {**row, "modelVersion": version} for version, row in versions.items()
     }
+    odd = {"a,ALL,x=http://h/x.mar": {"1.0": {"marName": "a,b.mar"}}}
+    settings = load(f"model_snapshot={json.dumps({'models': odd})}\n")
+    assert settings.startup_models == [("a,ALL,x=http://h/x.mar", "a,b.mar")]
     with pytest.raises(ConfigurationError, match="is not the JSON of a snapshot"):
         load('model_snapshot={"models": 3}\n')
 

@@ -176,6 +176,7 @@ def _row_of(served: ServedModel, is_default: bool) -> dict[str, Any]:
             120 if effective.load_timeout_s is None else effective.load_timeout_s
         ),
         "runtimeType": served.runtime,
+        "fromOperator": registration.is_from_operator,
     }
     for member, declared in RegisterOptions.all_parameters():
         value = registration.value_of(member)

@@ -85,10 +85,10 @@ def _is_installed(name: str) -> bool:
 def _add_models(settings: Settings, text: str) -> None:
     """Have the start load what a snapshot names, and what the command line names besides."""
     snapshot = SnapshotModels(text, settings.sources["model_snapshot"])
-    entries = [f"{name}={archive}" for name, archive in snapshot.rows]
+    others = []
     if settings.load_models and settings.sources["load_models"] == "--models":
         known = {archive for _, archive in snapshot.rows}
-        entries += [
+        others = [
             f"{name}={location}" if name else location
             for name, location in settings.startup_models
             if location not in known
@@ -98,7 +98,7 @@ def _add_models(settings: Settings, text: str) -> None:
             "snapshots alone"
         )
         settings.notices.append((logging.WARNING, notice))
-    settings.load_models = ",".join(entries)
+    settings.load_models = ",".join(others) or None
     settings.startup_options = snapshot.rows
 
 

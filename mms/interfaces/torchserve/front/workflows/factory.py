@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,9 @@ class WorkflowFactory(CompositeFactory):
         options, folder = registration.options, registration.archive.folder
         if options.handler or options.folder is not None or not (folder / MANIFEST).is_file():
             return None
+        if _IS_NODE.get():
+            # One that names itself would have no end.
+            raise InvalidWorkflow("A model of a workflow cannot be a workflow itself.")
         if registration.replaced is not None:
             raise BadRequest(
                 "A workflow does not take the place of a model: unregister that one first."
@@ -52,15 +56,15 @@ class WorkflowFactory(CompositeFactory):
             raise InvalidWorkflow("The name of a workflow has letters, digits, _, - and . alone.")
         specification = workflow.specification
         most = self._host.settings.max_workers_per_model
+        workers = sum(rule.workers for rule in specification.rules.values())
+        if workers > most:
+            raise InvalidWorkflow(
+                f"The models of the workflow have {workers} workers together; {most} are the most "
+                "(max_workers_per_model)."
+            )
         parts = []
         for node in specification.order:
-            if specification.rules[node].workers > most:
-                raise InvalidWorkflow(
-                    f"The model {node} of the workflow has {specification.rules[node].workers} workers; {most} are the "
-                    "most (max_workers_per_model)."
-                )
-        for node in specification.order:
-            part = await self._host.add(_options(workflow, options, folder, name, node), None)
+            part = await self._add(_options(workflow, options, folder, name, node))
             registration.parts.push_async_callback(self._host.discard, part)
             # At once, so that nobody removes it before the workflow itself is there.
             part.owner = name
@@ -78,6 +82,18 @@ class WorkflowFactory(CompositeFactory):
         served.parts, served.has_parts = parts, True
         served.worker_bounds = WorkerBounds(1, 1)
         return served
+
+    async def _add(self, options: RegisterOptions) -> ServedModel:
+        """Register the model of a node, without workers yet."""
+        token = _IS_NODE.set(True)
+        try:
+            return await self._host.add(options, None)
+        finally:
+            _IS_NODE.reset(token)
+
+
+#: A model of a workflow is being registered, in this task.
+_IS_NODE: Final[ContextVar[bool]] = ContextVar("_IS_NODE", default=False)
 
 
 class _FolderReader:
