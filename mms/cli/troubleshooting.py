@@ -43,14 +43,34 @@ PARTS: Final[dict[str, str]] = {
 }
 
 
+#: What click calls what it expected -> plain words.
+_PLAIN: Final = {
+    "a valid integer range": "a whole number",
+    "a valid integer": "a whole number",
+    "a valid float range": "a number",
+    "a valid float": "a number",
+}
+
+
+def _in_plain_words(message: str) -> str:
+    for theirs, plain in _PLAIN.items():
+        message = message.replace(theirs, plain)
+    return message
+
+
 class Commands(click.Group):
     """A group of commands whose errors say where there is more about them."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except click.UsageError:
-            raise
+        except click.UsageError as error:
+            plain = _in_plain_words(error.message)
+            if plain == error.message or type(error) is not click.BadParameter:
+                raise
+            raise click.BadParameter(
+                plain, ctx=error.ctx, param=error.param, param_hint=error.param_hint
+            ) from None
         except click.ClickException as error:
             link = see(error.message)
             if link is None:

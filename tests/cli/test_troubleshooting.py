@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from support.sources import nodes
 
+from mms.cli.mms import main
 from mms.cli.troubleshooting import PARTS, Commands, see
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,3 +80,17 @@ def test_a_misuse_of_a_command_shows_its_usage_alone(arguments: list[str]) -> No
 
     result = CliRunner().invoke(group, arguments)
     assert (result.exit_code, "see http" in result.output) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["models", "scale", "m", "zero"], "'zero' is not a whole number."),
+        (["predict", "m", "-d", "x", "--timeout", "soon"], "'soon' is not a number."),
+        (["models", "scale", "m", "--", "-1"], "-1 is not in the range x>=0."),
+    ],
+)
+def test_a_number_that_is_none_is_refused_in_plain_words(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
