@@ -32,9 +32,12 @@ def inputs(draw: st.DrawFn, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_parser_keeps_its_rules_whatever_bytes_it_is_given(name: str) -> None:
+def test_a_parser_keeps_its_rules_whatever_bytes_it_is_given(name: str, is_full: bool) -> None:
     @settings(
-        max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+        max_examples=200 if is_full else 50,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        database=None,
     )
     @given(inputs(name))
     def check(data: bytes) -> None:
