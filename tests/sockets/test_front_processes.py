@@ -257,6 +257,22 @@ async def test_a_process_that_hangs_ends_with_its_owner(served: Served) -> None:
     assert not psutil.pid_exists(pid)
 
 
+async def test_a_process_that_comes_up_after_the_end_of_listening_listens_no_more() -> None:
+    served = Served(1)
+    await served.listen()
+    starting = asyncio.ensure_future(served.processes.start())
+    await until(lambda: served.pids()[0])
+    served.listeners[0].close()
+    await starting
+    try:
+        with contextlib.suppress(ConnectionRefusedError, ConnectionResetError):
+            while True:
+                client = await served.connect()
+                client.writer.transport.abort()
+    finally:
+        await served.close()
+
+
 async def test_a_thousand_clients_are_served_at_once(served: Served) -> None:
     clients = await asyncio.gather(*(served.connect() for _ in range(1000)))
     await asyncio.gather(*(client.echo() for client in clients))

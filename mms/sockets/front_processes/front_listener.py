@@ -70,6 +70,8 @@ class FrontListener:
     def leave_to(self, process: int, link: OwnerLink) -> None:
         """The front process takes them from now on."""
         if self._is_closed:
+            # Since the process was told to listen.
+            link.close_listener(self.number)
             return
         self._links[process] = link
         stand_in = self._stand_ins.pop(process, None)
