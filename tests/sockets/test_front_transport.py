@@ -172,13 +172,14 @@ async def test_a_large_body_goes_to_its_place_and_what_follows_to_the_next_proto
     then = connection.protocol
     body = Body(connection.transport, 100_000, then)
     connection.transport.set_protocol(body)
-    assert await connection.sent() == [(CREDIT, BULK_CREDIT_BYTES - CREDIT_BYTES)]
+    assert await connection.sent() == [], "there may be no memory for it"
     connection.receive(DATA, b"a" * 60_000)
+    assert await connection.sent() == [(CREDIT, BULK_CREDIT_BYTES - CREDIT_BYTES + 60_000)]
     connection.receive(DATA, b"b" * 40_000 + b"next")
     assert body.body == b"a" * 60_000 + b"b" * 40_000
     assert then.data == b"next"
     # No more comes than for any other connection, until what was granted for the body is used up.
-    connection.receive(DATA, bytes(BULK_CREDIT_BYTES - 100_004 - CREDIT_BYTES // 2 - 1))
+    connection.receive(DATA, bytes(BULK_CREDIT_BYTES - 40_004 - CREDIT_BYTES // 2 - 1))
     assert await connection.sent() == []
     connection.receive(DATA, b"x")
     assert await connection.sent() == [(CREDIT, CREDIT_BYTES // 2)]

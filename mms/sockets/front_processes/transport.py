@@ -79,9 +79,8 @@ class FrontTransport(asyncio.Transport):
         self._protocol = protocol
         if isinstance(protocol, asyncio.BufferedProtocol):
             self._receive = self._fill
+            # Granted once something has been read of it: there may be no memory for it yet.
             self._window = BULK_CREDIT_BYTES
-            if not self._is_paused:
-                self._grant()
         else:
             self._receive = cast(asyncio.Protocol, protocol).data_received
             self._window = CREDIT_BYTES
