@@ -37,6 +37,11 @@ def keep_freed() -> None:
             change(_TRIM_THRESHOLD, _MOST_KEPT_BYTES)
 
 
+def can_reserve() -> bool:
+    """Return whether `make_room` takes no memory before something is written there."""
+    return _make is not None
+
+
 def make_room(size: int) -> bytearray:
     """Return bytes to be written to. Before that a large block has any content, from the first `keep_freed` on."""
     if _make is None or size < _LARGE_BYTES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from mms.processes.heap import make_room
+from mms.processes.heap import can_reserve, make_room
 
 #: The room that a large body has at first, beyond what has come of it; it doubles until all fits.
 GROWTH_BYTES = 256 * 1024
@@ -63,7 +63,8 @@ class BodyReader(asyncio.BufferedProtocol):
         body, room = self._body, self.room_bytes
         filled = self._connection.body_filled
         if room > len(body):
-            self._body = larger = make_room(min(self._length, max(room, filled * _RESERVED)))
+            more = max(room, filled * _RESERVED) if can_reserve() else room
+            self._body = larger = make_room(min(self._length, more))
             larger[:filled] = memoryview(body)[:filled]
             body = larger
         return memoryview(body)[filled:room]
