@@ -34,9 +34,10 @@ def next_delay_s(records: int, delay_s: float) -> float:
 class FlushTimer:
     """Flushes at least every 100 ms between `start` and `stop`."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, delay_s: float = MAX_DELAY_S) -> None:
+        """`delay_s`: until the first turn, in seconds."""
         self._recorder = recorder
-        self._delay_s = MAX_DELAY_S
+        self._delay_s = delay_s
         self._handle: asyncio.TimerHandle | None = None
         self._handed_over_at = 0.0
 
@@ -60,10 +61,10 @@ class FlushTimer:
                 self._delay_s = _MIN_DELAY_S
         self.start()
         with faults.contained("recorder"):
-            self._flush()
+            self.turn(time.monotonic())
 
-    def _flush(self) -> None:
-        now = time.monotonic()
+    def turn(self, now: float) -> None:
+        """Digest what there is, and hand lines over where it is time for that: `now` is of `time.monotonic()`."""
         logs = self._recorder.logs
         if now - self._handed_over_at + self._delay_s < logs.pause_s and not logs.is_behind:
             self._recorder.digest()

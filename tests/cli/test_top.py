@@ -133,7 +133,7 @@ def test_a_terminal_shows_as_many_models_as_it_has_lines() -> None:
     loads = loads_between(
         snapshot(), snapshot(*(model(f"m{n}\x1b[2J", times=[1, 0, 0]) for n in range(30))), 1
     )
-    view = View({"health": "Healthy"}, snapshot()["totals"], loads, "No server answers")
+    view = View({"health": "Healthy"}, snapshot()["totals"], loads, problem="No server answers")
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(command._drawn(view, 20))
     text = console.export_text()

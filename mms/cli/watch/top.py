@@ -120,7 +120,7 @@ def _views(client: Client, interval_s: float, names: Sequence[str], sort: str) -
     from mms.client import ServerUnreachable
 
     before, before_s = client.snapshot(), time.monotonic()
-    view = View(before["server"], before["totals"], (), before["fronts"])
+    view = View(before["server"], before["totals"], (), before.get("fronts", ()))
     while True:
         time.sleep(interval_s)
         try:
@@ -130,7 +130,9 @@ def _views(client: Client, interval_s: float, names: Sequence[str], sort: str) -
         else:
             loads = loads_between(before, after, after_s - before_s)
             wanted = [load for load in loads if not names or load.model in names]
-            view = View(after["server"], after["totals"], in_order(wanted, sort), after["fronts"])
+            view = View(
+                after["server"], after["totals"], in_order(wanted, sort), after.get("fronts", ())
+            )
             before, before_s = after, after_s
         yield view
 
