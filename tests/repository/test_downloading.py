@@ -385,5 +385,7 @@ async def test_a_long_download_tells_its_progress_without_secrets(
     with caplog.at_level(logging.INFO, "mms.repository"):
         async with opened(cache, limits=limits) as repository:
             await repository.fetch(f"{url}?signature=secret")
-    assert f"Downloading {url}: " in caplog.text
-    assert "secret" not in caplog.text
+    # The played origin may log what it is asked, where another test has asked for that.
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("mms.")]
+    assert any(line.startswith(f"Downloading {url}: ") for line in lines)
+    assert not any("secret" in line for line in lines)
