@@ -54,9 +54,13 @@ class Venv:
         listing = self._pip("list", "--format=json")
         return {row["name"].lower(): row["version"] for row in json.loads(listing)}
 
-    def ensure(self, requirements: Sequence[str]) -> None:
-        """Install exactly these, unless that has been done. Raises InstallationFailed."""
-        fingerprint = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()
+    def ensure(self, requirements: Sequence[str], without: Sequence[str] = ()) -> None:
+        """Install exactly these, unless that has been done; of what they depend on, not the packages of `without`.
+
+        Raises InstallationFailed.
+        """
+        parts = [sys.version, *requirements, *(f"without {name}" for name in without)]
+        fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         stamp = self.folder / _STAMP
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint:
             return
@@ -67,7 +71,10 @@ class Venv:
             # Heeded as well where a package has to be built, in an environment of its own.
             constraints = self.folder / "constraints.txt"
             constraints.write_text("setuptools<81\n", encoding="utf-8")
-            self._pip("install", *requirements, PIP_CONSTRAINT=str(constraints))
+            if without:
+                self._install_without(without, requirements)
+            else:
+                self._pip("install", *requirements, PIP_CONSTRAINT=str(constraints))
         stamp.write_text(fingerprint, encoding="utf-8")
 
     def add(self, requirements: Sequence[str]) -> None:
@@ -106,6 +113,15 @@ class Venv:
         if is_compiled:
             stamp.write_text(text, encoding="utf-8")
         shutil.rmtree(source)
+
+    def _install_without(self, names: Sequence[str], requirements: Sequence[str]) -> None:
+        """pip has no way to leave out what a package depends on; uv has overrides."""
+        self._pip("install", "uv>=0.5")
+        overrides = self.folder / "overrides.txt"
+        lines = [f"{name}; sys_platform == 'none'\n" for name in names]
+        overrides.write_text("".join(lines), encoding="utf-8")
+        options = ["--python", str(self.python), "--overrides", str(overrides)]
+        _run([self.command("uv"), "pip", "install", *options, *requirements])
 
     def _pip(self, command: str, *arguments: str, **variables: str) -> str:
         options = ["--disable-pip-version-check", "--no-input"]

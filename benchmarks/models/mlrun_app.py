@@ -8,12 +8,23 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from mlrun.serving.server import MockEvent, Response, v2_serving_handler, v2_serving_init
-from mlrun.utils import create_logger
+# MLRun imports these names at its start, and serving never calls them.
+for _name, _class in (("v3io_frames", "Client"), ("v3io_frames.client", "ClientBase")):
+    sys.modules[_name] = ModuleType(_name)
+    setattr(sys.modules[_name], _class, object)
+
+from mlrun.serving.server import (  # noqa: E402
+    MockEvent,
+    Response,
+    v2_serving_handler,
+    v2_serving_init,
+)
+from mlrun.utils import create_logger  # noqa: E402
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

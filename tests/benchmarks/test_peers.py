@@ -140,6 +140,30 @@ def test_what_is_compiled_already_is_not_compiled_again(
     assert [given["MMS_COMPILE"] for given in made] == ["1", "1", "0", "1"]
 
 
+def test_a_package_that_a_peer_does_without_is_left_out_of_what_others_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: str) -> str:
+        commands.append(command)
+        (tmp_path / "x").mkdir(exist_ok=True)
+        return ""
+
+    monkeypatch.setattr("benchmarks.venvs.VENVS", tmp_path)
+    monkeypatch.setattr("benchmarks.venvs._run", run)
+    for _ in range(2):
+        Venv("x").ensure(["outer==1"], without=["inner"])
+    *_, last = commands
+    assert Path(last[0]).name == "uv"
+    assert last[-1] == "outer==1"
+    overrides = Path(last[last.index("--overrides") + 1])
+    assert overrides.read_text() == "inner; sys_platform == 'none'\n"
+    count = len(commands)
+    Venv("x").ensure(["outer==1"])
+    assert len(commands) > count
+
+
 def test_a_commit_that_is_none_is_refused_with_its_name() -> None:
     done = CliRunner().invoke(main, ["--before", "no-such-commit", "--install-only"])
     assert done.exit_code == 2
