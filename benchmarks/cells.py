@@ -28,7 +28,9 @@ Kind = Literal["load", "start", "scale", "million", "cold", "memory", "traffic",
 GOALS_MS = (50, 200)
 #: Where `./scripts/bench --goals` looks: the groups of real models.
 GOALS_PATTERN = "real model: *"
-_REAL_MODELS: tuple[tuple[WorkKind, str], ...] = (
+#: Batch sizes of the fixed policy that the adaptive one is held against.
+FIXED_SIZES = (1, 8, 32)
+REAL_MODELS: tuple[tuple[WorkKind, str], ...] = (
     ("forest", "forest of 100 trees (scikit-learn)"),
     ("vision", "image network (ONNX, 64 x 64)"),
     ("encoder", "text encoder (ONNX, 4 to 128 tokens)"),
@@ -346,16 +348,21 @@ def _lives() -> list[Cell]:
 def _real_models() -> list[Cell]:
     """Return real models under a latency goal, and the fixed policy on the same server beside its own choice."""
     cells = []
-    for kind, what in _REAL_MODELS:
+    for kind, what in REAL_MODELS:
         group = f"real model: {what}"
         deployment = Deployment(work=Work(kind), batch_size=32, workers=2)
         cells.append(Cell(f"real-{kind}", group, f"{what}, 2 workers", deployment, kind="goals"))
-        for batch_size in (1, 8, 32):
+        for batch_size in FIXED_SIZES:
             title = f"{what}, 2 workers, batch_policy=fixed, batch {batch_size}"
             fixed = replace(deployment, batch_size=batch_size, options=(("batch_policy", "fixed"),))
-            name = f"fixed-{kind}-b{batch_size}"
+            name = fixed_cell(kind, batch_size)
             cells.append(Cell(name, group, title, fixed, peers=("ours",), kind="goals"))
     return cells
+
+
+def fixed_cell(kind: str, batch_size: int) -> str:
+    """Return the name of the cell of a real model under `batch_policy=fixed`."""
+    return f"fixed-{kind}-b{batch_size}"
 
 
 def all_cells() -> list[Cell]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.cells import FIXED_SIZES, GOALS_MS, REAL_MODELS, fixed_cell
 from benchmarks.records import Records
 from benchmarks.statistics import Summary, ratio
 
@@ -63,11 +64,7 @@ def within(cell: str, figure: str, other_figure: str) -> Measure:
 
 
 def alone(cell: str, figure: str) -> Measure:
-    def measure(records: Records) -> float | None:
-        summary = records.summary(cell, OWN, figure)
-        return None if summary is None else summary.median
-
-    return measure
+    return lambda records: records.median(cell, OWN, figure)
 
 
 def most(cell: str, figure: str) -> Measure:
@@ -190,7 +187,30 @@ def _goals() -> list[Goal]:
         idle = f"idle-b{batch_size}"
         goals.append(Goal(idle, "throughput against mosec", against(idle, rate, "mosec"), 1.0))
         goals.append(Goal(idle, "errors", most(idle, "errors"), 0, None, False, ""))
-    return goals + _tensor_goals()
+    return _adaptive_goals() + goals + _tensor_goals()
+
+
+def _adaptive_goals() -> list[Goal]:
+    return [
+        Goal(
+            f"real-{kind}",
+            f"rate with p99 up to {goal_ms} ms, against the best fixed batch size",
+            _against_best_fixed(kind, f"rate_{goal_ms}ms"),
+            0.95,
+        )
+        for kind, _ in REAL_MODELS
+        for goal_ms in GOALS_MS
+    ]
+
+
+def _against_best_fixed(kind: str, figure: str) -> Measure:
+    def measure(records: Records) -> float | None:
+        adaptive = records.median(f"real-{kind}", OWN, figure)
+        fixed = [records.median(fixed_cell(kind, size), OWN, figure) for size in FIXED_SIZES]
+        best = max((rate for rate in fixed if rate is not None), default=0.0)
+        return adaptive / best if adaptive is not None and best else None
+
+    return measure
 
 
 def _tensor_goals() -> list[Goal]:

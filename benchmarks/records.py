@@ -100,6 +100,10 @@ class Records:
         values = self.values(cell, peer, figure)
         return summarise(values) if values else None
 
+    def median(self, cell: str, peer: str, figure: str) -> float | None:
+        summary = self.summary(cell, peer, figure)
+        return None if summary is None else summary.median
+
     def problems(self, cell: str, peer: str) -> list[str]:
         return [
             visit.problem

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.cells import GOALS_MS, Cell, all_cells, groups
+from benchmarks.cells import (
+    FIXED_SIZES,
+    GOALS_MS,
+    REAL_MODELS,
+    Cell,
+    all_cells,
+    fixed_cell,
+    groups,
+)
 from benchmarks.deployment import BODY_LIMIT_BYTES, QUEUE_CAPACITY
 from benchmarks.drawings import draw_charts
 from benchmarks.goals import GOALS, OWN
+from benchmarks.headline import headline
 from benchmarks.peers.peer import Peer
 from benchmarks.records import Records
 from benchmarks.tables import RATE, cell_table, table, title_of
 
 CHARTS_FOLDER = "benchmarks"
+_FIXED = {fixed_cell(kind, size) for kind, _ in REAL_MODELS for size in FIXED_SIZES}
 _QUIET_MACHINE_CORES = 0.15
 _ON_DEMAND = """
 Models on demand: each model is the classifier of examples/digits, registered under a name of its own. Ours loads a model
@@ -40,6 +50,7 @@ def write_report(records: Records, peers: Mapping[str, Peer], target: Path) -> N
 def page(records: Records, peers: Mapping[str, Peer], charts: Mapping[str, tuple[str, str]]) -> str:
     sections = [
         _introduction(records),
+        headline(records, peers),
         _servers(records, peers),
         _goals(records),
         "\n".join(f"![{alt}]({CHARTS_FOLDER}/{name})\n" for name, (alt, _) in charts.items()),
@@ -122,7 +133,8 @@ def _goals(records: Records) -> str:
 def _group(name: str, cells: Sequence[Cell], records: Records, peers: Mapping[str, Peer]) -> str:
     parts = [f"## {name[0].upper()}{name[1:]}\n"]
     for cell in cells:
-        if not _is_shown(cell, records):
+        # The headline has the fixed policy's figures.
+        if not _is_shown(cell, records) or cell.name in _FIXED:
             continue
         if len(cells) > 1 or cell.title != name:
             parts.append(f"### {cell.title[0].upper()}{cell.title[1:]}\n")
@@ -216,7 +228,7 @@ its documentation describes, not the best that a search would find:
 
 {rows}
 
-"Fixed" cells are this server with `batch_policy=fixed` and a delay of 5 ms, to be set beside the adaptive one, which is the default.
+"Fixed" is this server with `batch_policy=fixed`, batches of 1, 8 or 32 and a delay of 5 ms; adaptive is the default, with batches of 32 at the most.
 """
 
 

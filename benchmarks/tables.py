@@ -41,13 +41,13 @@ def _load_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
         row = [
             title_of(name, peers),
             f"{rate.median:,.0f}",
-            f"{rate.spread:.0%}",
+            _spread(rate),
             *(_milliseconds(records.summary(cell.name, name, f"p{n}_ms")) for n in (50, 99)),
             _processor_time(cell.name, name, records),
             f"{errors:,.0f}",
             "" if ours is None or name == OWN else f"{ratio(ours, rate):.2f} x",
         ]
-        ranked.append((rate.median, _bold(row) if name == OWN else row))
+        ranked.append((rate.median, bold(row) if name == OWN else row))
     ranked.sort(key=lambda pair: -pair[0])
     head = ["server", "requests/s", "spread", "p50 ms", "p99 ms", "processor µs", "errors"]
     return table([*head, "ours against it"], [row for _, row in ranked])
@@ -62,12 +62,12 @@ def _goals_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str
         for goal_ms in GOALS_MS:
             rate = _known(records.summary(cell.name, name, f"rate_{goal_ms}ms"))
             half = records.summary(cell.name, name, f"half_p99_{goal_ms}ms")
-            row += [f"{rate.median:,.0f}", f"{rate.spread:.0%}", _milliseconds(half)]
+            row += [f"{rate.median:,.0f}", _spread(rate), _milliseconds(half)]
         capacity = _known(records.summary(cell.name, name, "capacity_per_s"))
         row += [f"{capacity.median:,.0f}", _processor_time(cell.name, name, records)]
         rate = _known(records.summary(cell.name, name, first))
         row.append("" if ours is None or name == OWN else f"{ratio(ours, rate):.2f} x")
-        ranked.append((rate.median, _bold(row) if name == OWN else row))
+        ranked.append((rate.median, bold(row) if name == OWN else row))
     ranked.sort(key=lambda pair: -pair[0])
     head = ["server"]
     for goal_ms in GOALS_MS:
@@ -98,13 +98,13 @@ def _start_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str
         row = [
             title_of(name, peers),
             f"{start.median:.2f}",
-            f"{start.spread:.0%}",
+            _spread(start),
             f"{pss:,.0f}",
             f"{rss:,.0f}",
             f"{count:.0f}",
             "" if ours is None or name == OWN else _faster(ratio(start, ours)),
         ]
-        ranked.append((start.median, _bold(row) if name == OWN else row))
+        ranked.append((start.median, bold(row) if name == OWN else row))
     ranked.sort(key=lambda pair: pair[0])
     head = ["server", "first answer, s", "spread", "PSS MiB", "RSS MiB", "processes", "ours"]
     text = table(head, [row for _, row in ranked])
@@ -124,8 +124,8 @@ def _scale_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str
     rows = []
     for name in records.peers_of(cell.name):
         summary = _known(records.summary(cell.name, name, "scale_s"))
-        row = [title_of(name, peers), f"{summary.median:.2f}", f"{summary.spread:.0%}"]
-        rows.append(_bold(row) if name == OWN else row)
+        row = [title_of(name, peers), f"{summary.median:.2f}", _spread(summary)]
+        rows.append(bold(row) if name == OWN else row)
     return table(["server", f"1 to {SCALE_TO} workers, s", "spread"], rows)
 
 
@@ -164,10 +164,10 @@ def _ranked(
     ranked = []
     for name in records.peers_of(cell.name):
         first, *others = [_known(records.summary(cell.name, name, figure)) for figure in figures]
-        row = [title_of(name, peers), f"{first.median:,.3g}", f"{first.spread:.0%}"]
+        row = [title_of(name, peers), f"{first.median:,.3g}", _spread(first)]
         row += [f"{summary.median:,.0f}" for summary in others]
         against = "" if ours is None or name == OWN else f"{ratio(first, ours):.2f} x"
-        ranked.append((first.median, [*(_bold(row) if name == OWN else row), against]))
+        ranked.append((first.median, [*(bold(row) if name == OWN else row), against]))
     return table(head, [row for _, row in sorted(ranked, key=lambda pair: pair[0])])
 
 
@@ -178,7 +178,7 @@ def _traffic_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> s
         for figure in _TRAFFIC:
             summary = records.summary(cell.name, name, figure)
             row.append("–" if summary is None else _short(summary.median))
-        rows.append(_bold(row) if name == OWN else row)
+        rows.append(bold(row) if name == OWN else row)
     head = ["server", "hits", "p50 ms", "p99 ms", "misses", "p50 ms", "p99 ms"]
     return table([*head, "errors", "503", "loaded at the end", "most memory, MiB"], rows)
 
@@ -197,11 +197,16 @@ def _milliseconds(summary: Summary | None) -> str:
     return "–" if summary is None else f"{summary.median:.3g}"
 
 
+def _spread(summary: Summary) -> str:
+    """One round says nothing of it."""
+    return f"{summary.spread:.0%}" if summary.rounds > 1 else "–"
+
+
 def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _bold(row: Sequence[str]) -> list[str]:
+def bold(row: Sequence[str]) -> list[str]:
     return [f"**{text}**" if text else "" for text in row]
 
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.cells import select_cells
+from benchmarks.cells import GOALS_MS, select_cells
 from benchmarks.charts import Bar, Line, bar_chart, line_chart
 from benchmarks.display import comparison
 from benchmarks.peers import all_peers
@@ -53,6 +53,49 @@ def test_servers_stand_in_the_order_of_their_throughput(records: Records, tmp_pa
     section = page[page.index("### Batch 1, 64 connections") :]
     assert section.index("this server") < section.index("| mosec | 10,000 |")
     assert "4.50 x" in section
+
+
+def goal_values(rate: float) -> dict[str, float]:
+    figures = {"capacity_per_s": rate, "processor_us_server": 1.0}
+    return figures | {f"rate_{goal_ms}ms": rate + goal_ms for goal_ms in GOALS_MS}
+
+
+def test_real_models_come_first_with_all_servers_side_by_side(
+    records: Records, tmp_path: Path
+) -> None:
+    for name, rate in (("mosec", 150.0), ("ours", 350.0), ("mms", 950.0)):
+        records.add(Visit("real-forest", name, 0, goal_values(rate)))
+    page = write(records, tmp_path)
+    section = page[page.index("## Real models") : page.index("## Servers")]
+    within = section[section.index("### Within 50 ms") : section.index("### Within 200 ms")]
+    assert [line.partition(" |")[0] for line in within.splitlines() if "|" in line] == [
+        "| server",
+        "|---|---:|---:|---:|---:|",
+        "| AWS MMS",
+        "| **this server**",
+        "| mosec",
+    ]
+    assert "| mosec | 200 (2.00 x) | – | – | – |" in within
+
+
+def test_the_adaptive_policy_stands_beside_the_best_fixed_size(
+    records: Records, tmp_path: Path
+) -> None:
+    records.add(Visit("real-forest", "ours", 0, goal_values(350.0)))
+    for size, rate in ((1, 50.0), (8, 450.0), (32, 150.0)):
+        records.add(Visit(f"fixed-forest-b{size}", "ours", 0, goal_values(rate)))
+    page = write(records, tmp_path)
+    row = next(line for line in page.splitlines() if "(batch 8)" in line)
+    assert "| 400 | 500 (batch 8) | 0.80 x | 550 | 650 (batch 8) | 0.85 x |" in row
+    assert "| at least 0.95 x | 0.80 x | **missed** |" in page
+    assert "batch_policy=fixed, batch 8" not in page
+
+
+def test_the_spread_of_one_round_is_not_told(records: Records, tmp_path: Path) -> None:
+    records.add(Visit("b32-c1", "ours", 0, load_values(100.0, 1.0)))
+    page = write(records, tmp_path)
+    section = page[page.index("### Batch 32, 1 connection") :]
+    assert "| **this server** | **100** | **–** |" in section
 
 
 def test_where_another_server_is_better_is_said(records: Records, tmp_path: Path) -> None:
