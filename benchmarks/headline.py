@@ -11,8 +11,8 @@ from benchmarks.peers.peer import Peer
 from benchmarks.records import Records
 from benchmarks.tables import bold, table, title_of
 
-_MEANING = """The highest rate of independent requests, in requests/s, at which 99 of 100 are answered within the goal; in
-brackets how many times as much this server answers. Each server has two workers.
+_MEANING = """The highest rate of independent requests, in requests/s, at which 99 of 100 are answered within the goal.
+In brackets: how many times as much this server answers. Each server has two workers.
 """
 
 
