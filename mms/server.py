@@ -177,6 +177,7 @@ class Server:
         self._scrape = prometheus.scrape
         self._fronts: Fronts | None = None
         self._flush_timer = FlushTimer(self._recorder)
+        self._host.dispatcher.meanwhile = self._flush_timer.meanwhile
         self._monitoring: asyncio.Task[None] | None = None
         self._access: Access | None = None
         self._checking: asyncio.Task[None] | None = None

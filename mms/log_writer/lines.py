@@ -6,7 +6,7 @@ Outputs are bits: one for each file by its place in the list, and standard outpu
 from __future__ import annotations
 
 import marshal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -56,12 +56,19 @@ def unpack(data: bytes) -> Sequence[Lines]:
     return items
 
 
-def written_out(items: Sequence[Lines]) -> list[tuple[int, bytes, int]]:
-    """Return (outputs, text, how many lines it has), with each output in one of them."""
+def written_out(
+    items: Sequence[Lines], give_way: Callable[[], object] | None = None
+) -> list[tuple[int, bytes, int]]:
+    """Return (outputs, text, how many lines it has), with each output in one of them.
+
+    `give_way`: called again and again on the way, for a caller that is to let others have the processor.
+    """
     texts: dict[int, list[tuple[int, str]]] = {}
     counts: dict[int, int] = {}
     by_time = 0
     for at_ms, body, count, times, forms in items:
+        if give_way is not None:
+            give_way()
         for outputs, before, behind in forms:
             text = f"{body}\n" if count else ""
             if before or behind:

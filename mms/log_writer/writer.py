@@ -66,7 +66,10 @@ class ThreadWriter(LogWriter):
         layout: str = TEXT,
         report: Callable[[str], None] = report_to_stderr,
         on_progress: Callable[[], None] | None = None,
+        give_way: Callable[[], object] | None = None,
     ) -> None:
+        """`give_way`: called again and again while lines are made of items."""
+        self._give_way = give_way
         self._is_json = layout == JSON
         self._files = LineWriter(
             "log-files", _FILES_LIMIT_BYTES, report=report, on_progress=on_progress
@@ -101,7 +104,9 @@ class ThreadWriter(LogWriter):
 
     def put(self, items: Sequence[Lines]) -> None:
         for_files: list[tuple[Sink, bytes, int]] = []
-        for outputs, data, lines in written_out(as_json(items) if self._is_json else items):
+        if self._is_json:
+            items = as_json(items)
+        for outputs, data, lines in written_out(items, self._give_way):
             if outputs & STDOUT:
                 self._stdout.put([(self._stdout_sink, data, lines)])
             for_files += [

@@ -45,7 +45,15 @@ def main() -> None:
             # The server is gone or has not read for long. All numbers are totals, so the next record makes up for it.
             return
 
-    writer = ThreadWriter(sys.argv[3:], 1, layout=sys.argv[2], on_progress=tell_progress)
+    # Linux lets a process go on for up to a tick of some milliseconds though one with more right waits, unless it calls
+    # the system: for that long a request would wait for its lines.
+    writer = ThreadWriter(
+        sys.argv[3:],
+        1,
+        layout=sys.argv[2],
+        on_progress=tell_progress,
+        give_way=getattr(os, "sched_yield", None),
+    )
     with open(0, "rb", buffering=256 * 1024) as source:
         while len(head := source.read(HEADER.size)) == HEADER.size:
             (length,) = HEADER.unpack(head)

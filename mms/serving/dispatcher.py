@@ -55,6 +55,10 @@ class Dispatcher:
         self._deadlines: dict[ModelVersion, tuple[float, asyncio.TimerHandle]] = {}
         self._looks_for: Worker | None = None
         self._looks_until = 0.0
+        #: A lone request has just gone to its worker.
+        self._has_time = False
+        #: What may be done, at `time.monotonic()`, while a worker has a lone request; the server's log replaces it.
+        self.meanwhile: Callable[[float], None] = lambda _: None
         #: When the last lone request was answered, of `time.monotonic()`; 0: it is not.
         self._answered_at = 0.0
         #: How many lone requests in a row came soon after the answer to the one before.
@@ -191,6 +195,7 @@ class Dispatcher:
         if self._looks_for is None:
             self._loop.call_soon(self._look)
         self._looks_for = worker
+        self._has_time = True
         self._looks_until = now + worker.service_s + worker.coding_s + _LOOK_OUT_S
         self._soon = self._soon + 1 if now - self._answered_at < _SOON_S else 0
         self._answered_at = 0.0
@@ -199,6 +204,9 @@ class Dispatcher:
         worker = self._looks_for
         if worker is not None:
             now = time.monotonic()
+            if self._has_time:
+                self._has_time = False
+                self.meanwhile(now)
             if not worker.in_flight and not self._answered_at:
                 self._answered_at = now
                 if self._soon >= _SOON_TIMES:

@@ -49,6 +49,13 @@ def test_what_standard_output_has_a_copy_of_is_made_once() -> None:
     assert done == (_SERVER | STDOUT, b"one\ntwo\n3\n", 3)
 
 
+def test_who_writes_gives_way_before_each_item() -> None:
+    ways: list[None] = []
+    items = [plain_lines(_SERVER_LOG, "one\n")] * 5
+    assert written_out(items, lambda: ways.append(None)) == written_out(items)
+    assert len(ways) == 5
+
+
 @pytest.mark.parametrize("text", ["", "one\n", "Traceback:\n  a\n\nb\n"])
 def test_whole_lines_stay_as_they_are(text: str) -> None:
     lines = plain_lines(_OWN | STDOUT, text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -84,6 +85,28 @@ def test_a_busy_server_digests_often_and_hands_lines_over_seldom(written: Writte
         timer.turn(number * 0.005)
     assert recorder.digests == 20
     assert 0 < recorder.flushes <= 10
+
+
+def test_while_a_worker_has_a_lone_request_a_small_part_of_the_log_is_made_at_a_time(
+    written: WrittenLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(written.configure().logs)
+    timer = FlushTimer(recorder, delay_s=0.01)
+    digested: list[int] = []
+    handed_over: list[float] = []
+    digest = recorder.digest
+    monkeypatch.setattr(recorder, "digest", lambda: (digested.append(recorder.pending), digest()))
+    monkeypatch.setattr(type(recorder.logs), "flush", lambda _: handed_over.append(at_s))
+    for number in range(400):
+        at_s = 10 + number * 0.0001
+        recorder.requests.append((at_s, "r GET /", 200, 0.0, "", "", None))
+        timer.meanwhile(at_s)
+    assert max(digested) <= 20
+    assert sum(digested) > 350
+    gaps = [later - earlier for earlier, later in itertools.pairwise(handed_over)]
+    assert 4 <= len(gaps) <= 8
+    timer.turn(at_s + 0.001)
+    assert len(handed_over) == len(gaps) + 1, "the timer does not hand over again at once"
 
 
 async def test_lines_that_could_not_all_be_handed_over_are_tried_again_at_each_turn(

@@ -117,3 +117,16 @@ async def test_no_answer_is_looked_out_for_whose_tensors_take_long(played: Playe
     played.worker.coding_s = 0.01
     played.submit()
     assert played.awake_s() == 0
+
+
+async def test_what_can_be_done_meanwhile_is_done_once_for_each_request_when_its_worker_has_it(
+    played: Played,
+) -> None:
+    done_at: list[float] = []
+    sent_at: list[float] = []
+    played.dispatcher.meanwhile = done_at.append
+    played.worker.link = SimpleNamespace(send=lambda batches, now: sent_at.append(played.now))
+    for _ in range(3):
+        played.ask()
+    assert len(done_at) == len(sent_at) == 3
+    assert all(done > sent for done, sent in zip(done_at, sent_at, strict=True))
