@@ -206,7 +206,8 @@ class Dispatcher:
             now = time.monotonic()
             if self._has_time:
                 self._has_time = False
-                self.meanwhile(now)
+                with faults.contained("meanwhile"):
+                    self.meanwhile(now)
             if not worker.in_flight and not self._answered_at:
                 self._answered_at = now
                 if self._soon >= _SOON_TIMES:
