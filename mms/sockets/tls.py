@@ -100,7 +100,7 @@ def make_context(
     if settings.tls_client_ca:
         demand_certificates(context, settings.tls_client_ca)
     if settings.keystore:
-        load_pem(context, *_read_keystore(settings))
+        _load_keystore(context, settings)
     elif settings.private_key_file and settings.certificate_file:
         _load_files(context, settings.certificate_file, settings.private_key_file)
     else:
@@ -138,9 +138,41 @@ def _load_files(context: ssl.SSLContext, certificate: str, key: str) -> None:
                 "keystore_pass."
             ) from None
         raise ConfigurationError(
-            f"Invalid configuration: private_key_file={key} and certificate_file={certificate} do not "
-            f"belong together as PEM files: {error}"
+            f"Invalid configuration: private_key_file={key} and certificate_file={certificate} {_fault(error)}"
         ) from None
+
+
+def _load_keystore(context: ssl.SSLContext, settings: Settings) -> None:
+    pair = _read_keystore(settings)
+    try:
+        load_pem(context, *pair)
+    except ssl.SSLError as error:
+        raise ConfigurationError(
+            f"Invalid configuration: certificate and key of keystore={settings.keystore} {_fault(error)}"
+        ) from None
+
+
+def _fault(error: Exception) -> str:
+    """What OpenSSL has against a certificate and its key, as the end of a sentence about both."""
+    reason = getattr(error, "reason", None)
+    if reason in ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL"):
+        whose = (
+            "the key"
+            if reason.startswith("EE")
+            else "the key of an authority in the certificate file"
+        )
+        return (
+            f"cannot be used: {whose} is too small for OpenSSL's security level. "
+            "RSA with 2048 bits or more, or the curve P-256, would do"
+        )
+    if reason == "CA_MD_TOO_WEAK":
+        return (
+            "cannot be used: the hash that a certificate is signed with is too weak for OpenSSL's security "
+            "level. SHA-256 would do"
+        )
+    if reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+        return f"do not belong together: {error}"
+    return f"cannot be used as PEM files: {error}"
 
 
 def _is_encrypted(key: str) -> bool:

@@ -21,9 +21,11 @@ class KeyFiles:
     keystore: Path
 
 
-def write_keys(directory: Path, keystore_password: str = "changeit") -> KeyFiles:
+def write_keys(
+    directory: Path, keystore_password: str = "changeit", *, bits: int = 2048
+) -> KeyFiles:
     directory.mkdir(parents=True, exist_ok=True)
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.timezone.utc)
     certificate = (
