@@ -163,7 +163,8 @@ def _answer_in_parts(request: Request) -> None:
     stream = OpenStream(1, request, 0.0, lambda number, more: None)
     if begin_stream(request, (200, b"", b""), stream, 1 << 20):
         request.send_chunk(b"part")
-    request.end_stream()
+    # Behind what the part is written by.
+    asyncio.get_running_loop().call_soon(request.end_stream)
 
 
 def _answer_later(request: Request) -> None:

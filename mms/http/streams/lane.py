@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from mms import faults
 from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ServerError
@@ -46,7 +48,10 @@ class StreamingConnection(Protocol):
 
 
 class LaneStream:
-    """Takes the parts of an answer. They wait while earlier requests of the connection have no answer."""
+    """Takes the parts of an answer. They wait while earlier requests of the connection have no answer.
+
+    Parts that come in one turn of the event loop are written together: the system call costs more than all else.
+    """
 
     def __init__(
         self,
@@ -78,10 +83,12 @@ class LaneStream:
             )
         else:
             begin = answers.head(request.id, status, phrase, headers, 0, request.is_kept_alive)
-        #: What waits for earlier answers, and the credit that it has used.
+        #: What waits for earlier answers or for the end of this turn of the loop, and the credit that it has used.
         self._waiting: list[Buffer] = [begin]
         self._untaken = 0
-        self._has_written = False
+        #: Earlier answers are sent: nothing but this turn of the loop is waited for.
+        self._has_come_first = False
+        self._is_write_due = False
         self._written_at = time.monotonic()
         if connection.is_first(request):
             self.come_first()
@@ -106,7 +113,7 @@ class LaneStream:
         self._add(http_chunk(data) if self._is_chunked else data)
 
     def end(self, request: Request) -> None:
-        rest: list[Buffer] = [*self._waiting]
+        rest, self._waiting = self._waiting, []
         if self._is_chunked:
             rest.append(LAST_CHUNK)
         self._connection.end_stream(self._request, self._status, rest)
@@ -117,34 +124,35 @@ class LaneStream:
         raise RuntimeError("an answer behind the begin of a stream")
 
     def fail(self, request: Request, error: ServerError) -> None:
-        if not self._has_written:
+        if not self._has_come_first:
             self._waiting.clear()
             self._connection.fail(request, error)
             return
         told = self._form.error(error)
         if told is None and not self._is_chunked:
             # The end of the connection would be a good end of the body.
+            self._write_waiting()
             self._connection.reset()
             return
         if told is None:
             # A body without its last chunk is all that tells the client; what came before it, it still gets.
             self._request.is_kept_alive = False
-            self._connection.end_stream(self._request, self._status, [])
+            rest, self._waiting = self._waiting, []
+            self._connection.end_stream(self._request, self._status, rest)
             return
         self._add(http_chunk(told) if self._is_chunked else told)
         self.end(request)
 
     def give_up(self) -> None:
+        self._waiting.clear()
         self._connection.abort()
 
     # The connection's
 
     def come_first(self) -> None:
         """The answers before this one are sent."""
-        data = b"".join(self._waiting)
-        self._waiting.clear()
-        self._has_written = True
-        self._write(data)
+        self._has_come_first = True
+        self._write_soon()
 
     def go_on(self) -> None:
         """The client has taken what was written."""
@@ -155,7 +163,7 @@ class LaneStream:
     def probe(self) -> None:
         """Send something that says nothing, for a client that may be gone."""
         data = self._form.probe(is_chunked=self._is_chunked) if self._has_body else b""
-        if data and self._has_written:
+        if data and self._has_come_first and not self._waiting:
             self._write(data)
 
     def check_time(self, now: float) -> None:
@@ -163,16 +171,31 @@ class LaneStream:
         if (
             self._form.is_events
             and self._has_body
-            and self._has_written
+            and self._has_come_first
             and now - self._written_at > KEEP_ALIVE_S
         ):
             self._add(http_chunk(KEEP_ALIVE) if self._is_chunked else KEEP_ALIVE)
 
     def _add(self, data: bytes) -> None:
-        if self._has_written:
-            self._write(data)
-        else:
-            self._waiting.append(data)
+        self._waiting.append(data)
+        if self._has_come_first and not self._is_write_due:
+            self._write_soon()
+
+    def _write_soon(self) -> None:
+        self._is_write_due = True
+        asyncio.get_running_loop().call_soon(self._write_waiting)
+
+    @faults.contained("stream")
+    def _write_waiting(self) -> None:
+        self._is_write_due = False
+        if self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            try:
+                self._write(data)
+            except Exception as fault:
+                self._request.replace_answer(fault)
+                self._stream.close()
 
     def _write(self, data: bytes) -> None:
         self._written_at = time.monotonic()
