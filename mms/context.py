@@ -6,6 +6,7 @@ The names and their behaviour are those of MMS. What is known of a batch is work
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ class Context:
         self._cancelled_ids: Collection[bytes] = _NOBODY
         #: Sends a chunk of a request's answer; set where the model serves.
         self._send_chunk: Callable[[Any, int], bool] | None = None
+        #: Has the chunks that are sent in a block go out by one write.
+        self._together: Callable[[], AbstractContextManager[None]] = nullcontext
         #: Is told the blocks of headers of the requests that the code goes on for; None: nobody asks.
         self._enter_requests: Callable[[Iterable[bytes | bytearray]], None] | None = None
 

@@ -65,6 +65,8 @@ class LaneStream:
         self._connection = connection
         self._request = request
         self._stream = stream
+        # Kept, as Python 3.11 asks the system for the process's number each time.
+        self._loop = asyncio.get_running_loop()
         self._status = status
         self._form = form_of(accepts_of(request.headers), headers)
         self._has_body = status not in BODILESS_STATUSES
@@ -113,10 +115,12 @@ class LaneStream:
         self._add(http_chunk(data) if self._is_chunked else data)
 
     def end(self, request: Request) -> None:
-        rest, self._waiting = self._waiting, []
-        if self._is_chunked:
-            rest.append(LAST_CHUNK)
-        self._connection.end_stream(self._request, self._status, rest)
+        self._end_with(LAST_CHUNK if self._is_chunked else b"")
+
+    def _end_with(self, last: bytes) -> None:
+        rest = b"".join([*self._waiting, last])
+        self._waiting.clear()
+        self._connection.end_stream(self._request, self._status, [rest])
 
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
@@ -137,8 +141,7 @@ class LaneStream:
         if told is None:
             # A body without its last chunk is all that tells the client; what came before it, it still gets.
             self._request.is_kept_alive = False
-            rest, self._waiting = self._waiting, []
-            self._connection.end_stream(self._request, self._status, rest)
+            self._end_with(b"")
             return
         self._add(http_chunk(told) if self._is_chunked else told)
         self.end(request)
@@ -183,12 +186,13 @@ class LaneStream:
 
     def _write_soon(self) -> None:
         self._is_write_due = True
-        asyncio.get_running_loop().call_soon(self._write_waiting)
+        self._loop.call_soon(self._write_waiting)
 
     @faults.contained("stream")
     def _write_waiting(self) -> None:
         self._is_write_due = False
-        if self._waiting:
+        # Else its end has taken what waited, or the connection has ended.
+        if self._waiting and self._connection.is_first(self._request):
             data = b"".join(self._waiting)
             self._waiting.clear()
             try:

@@ -22,8 +22,9 @@ class ResponseSocket:
         """Send the parts in a message. Raises ValueError for what is no message of parts."""
         places = {request_id: place for place, request_id in self._context.request_ids.items()}
         try:
-            for request_id, body in _parts(message):
-                self._context.send_chunk(body, places[request_id])
+            with self._context._together():
+                for request_id, body in _parts(message):
+                    self._context.send_chunk(body, places[request_id])
         except (struct.error, KeyError, UnicodeDecodeError) as error:
             raise ValueError(f"this is no message with parts of answers: {error}") from None
 

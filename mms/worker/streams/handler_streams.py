@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mms.context import Context
-from mms.wire import FAILED, STREAM, Buffer, ResultItem, encode_result
+from mms.wire import FAILED, STREAM, Buffer, ResultItem
 from mms.wire.streams import END, decode_number, encode_number
 from mms.worker.requests.result_encoder import ResultEncoder
 from mms.worker.streams.form import ChunkForm, Head, is_async_stream
@@ -52,6 +52,7 @@ class HandlerStreams:
         self._sent: dict[int, PushedStream] = {}
         encoder.open_stream = self._open
         context._send_chunk = self._send_chunk
+        context._together = pump.together
 
     def __repr__(self) -> str:
         return f"<HandlerStreams of {self.context.model_name}>"
@@ -120,7 +121,7 @@ class HandlerStreams:
             stream = self._sent[place] = self._pump.open_pushed(HandlerForm(self, place))
             index = batch.indices[place]
             begun = (index, STREAM, 200, b"", b"", encode_number(stream.number))
-            self._pump.send(encode_result(self._sequence, 0, 0, (begun,), 1))
+            self._pump.announce(self._sequence, begun)
         if not self._pump.wait_for_credit(stream):
             return False
         body = self.encoder.chunk(value)

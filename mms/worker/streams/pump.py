@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mms.processes import heap
-from mms.wire import CREDIT, FAILED, Buffer, Frame, FrameDecoder, ResultItem
+from mms.wire import CREDIT, FAILED, Buffer, Frame, FrameDecoder, ResultItem, encode_result
 from mms.wire.streams import END, decode_credit, encode_chunks
 from mms.worker.connection import MAX_FRAME_BYTES
 from mms.worker.outbox import Outbox
@@ -71,6 +71,11 @@ class StreamPump:
         self._items: list[ResultItem] = []
         self._item_bytes = 0
         self._items_since_ns = 0
+        #: Items that begin streams, of the batch of this sequence: they go before the chunks.
+        self._begins: list[ResultItem] = []
+        self._sequence = 0
+        #: What is pushed waits for more.
+        self._is_holding = False
         #: What came while something else was waited for.
         self._aside: deque[Frame] = deque()
         self._is_at_end = False
@@ -177,12 +182,30 @@ class StreamPump:
         self._streams[number] = stream
         return stream
 
+    def announce(self, sequence: int, item: ResultItem) -> None:
+        """Send an item of a batch's result that begins a pushed stream. Raises OSError where the front is gone."""
+        self._sequence = sequence
+        self._begins.append(item)
+        if not self._is_holding:
+            self._flush()
+
     def push(self, stream: Stream, item: ResultItem) -> None:
         """Send an item of a pushed stream at once. Raises OSError where the front is gone."""
         self._put(item)
         if stream.is_ended:
             self._streams.pop(stream.number, None)
-        self._flush()
+        if not self._is_holding:
+            self._flush()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Have what is announced and pushed in the block go out by one write: each costs more than a small chunk."""
+        self._is_holding = True
+        try:
+            yield
+        finally:
+            self._is_holding = False
+            self._flush()
 
     def send(self, frames: Sequence[Buffer]) -> None:
         """Send frames, also while the model's code runs and what is held is lent."""
@@ -198,6 +221,9 @@ class StreamPump:
 
         The model's code, and all requests behind it, wait meanwhile: a client that is too slow for that loses.
         """
+        if stream.credit <= 0:
+            # There is credit for what is held once it has been sent.
+            self._flush()
         until = time.monotonic() + MOST_WAIT_S
         while not stream.is_ended and stream.credit <= 0 and not self._is_at_end:
             left_s = until - time.monotonic()
@@ -334,11 +360,17 @@ class StreamPump:
 
     def _flush(self) -> None:
         """Send what is made. Also while the outbox is lent. Raises OSError where the front is gone."""
-        if not self._items:
+        if not self._items and not self._begins:
             return
-        items, self._items = self._items, []
-        self._item_bytes = 0
-        self.send(encode_chunks(items))
+        frames: list[Buffer] = []
+        if self._begins:
+            begins, self._begins = self._begins, []
+            frames += encode_result(self._sequence, 0, 0, begins, len(begins))
+        if self._items:
+            items, self._items = self._items, []
+            self._item_bytes = 0
+            frames += encode_chunks(items)
+        self.send(frames)
 
     # Async iterators
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,7 +28,9 @@ def message(*parts: tuple[bytes, bytes]) -> bytes:
 def sent_by(written: bytes) -> list[tuple[bytes, int]]:
     sent: list[tuple[bytes, int]] = []
     context: Any = SimpleNamespace(
-        request_ids={0: "a", 1: "b"}, send_chunk=lambda chunk, place: sent.append((chunk, place))
+        request_ids={0: "a", 1: "b"},
+        send_chunk=lambda chunk, place: sent.append((chunk, place)),
+        _together=nullcontext,
     )
     ResponseSocket(context).sendall(written)
     return sent

@@ -21,5 +21,6 @@ def send_intermediate_predict_response(
 
     `message` and `code` have no effect, as in TorchServe: the status is the one that the context has.
     """
-    for place in req_id_map:
-        context.send_chunk(sendable(ret[place]), place)
+    with context._together():
+        for place in req_id_map:
+            context.send_chunk(sendable(ret[place]), place)
