@@ -13,6 +13,7 @@ from support.waiting import until
 
 from mms.errors import Conflict
 from mms.serving import RegisterOptions
+from mms.serving.watched import desired_models as module
 from mms.serving.watched.desired_models import DesiredModels
 from mms.serving.watched.desired_state import DesiredModel, DesiredState
 
@@ -144,6 +145,17 @@ async def test_what_cannot_load_is_told_its_former_model_stays_and_it_is_tried_a
     await following.look()
     await following.ready("late")
     assert following.rows[1] == ("late", "READY", "")
+
+
+async def test_what_failed_together_is_not_tried_again_together(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    urls = ", ".join(f"{{url: late{number}}}" for number in range(12))
+    await following.says(f"models: [{urls}]")
+    tried_at = [tracked.retry_at for tracked in following.bench.host.watched.desired._tracked]
+    assert all(105 <= at <= 107.5 for at in tried_at)
+    assert len(set(tried_at)) == 12
 
 
 async def test_a_model_that_a_client_unregisters_comes_back(following: Following) -> None:

@@ -7,6 +7,7 @@ import errno
 import logging
 import math
 import os
+import random
 import stat
 import time
 from collections import deque
@@ -38,6 +39,8 @@ logger = logging.getLogger("mms.serving")
 #: Until what could not be done is tried again: at first, and at most, in seconds.
 _FIRST_RETRY_S: Final = 5.0
 _MOST_RETRY_S: Final = 300.0
+#: Servers that follow one file fail together where what they fetch from is down, and are not to come back together.
+_MOST_SPREAD: Final = 1.5
 #: Looks in a row that find another file, until it is said that it does not come to rest.
 _MOST_LOOKS: Final = 10
 
@@ -297,7 +300,7 @@ class DesiredModels:
                 "models_file: %s is not as it is wanted: %s%s", tracked.name, reason, stays
             )
         tracked.reason = reason
-        tracked.retry_at = time.monotonic() + tracked.retry_s
+        tracked.retry_at = time.monotonic() + tracked.retry_s * random.uniform(1.0, _MOST_SPREAD)
         tracked.retry_s = min(tracked.retry_s * 2, _MOST_RETRY_S)
 
     def _set_defaults(self, concerned: Iterable[_Tracked]) -> None:
