@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -150,7 +151,7 @@ async def test_what_cannot_load_is_told_its_former_model_stays_and_it_is_tried_a
 async def test_what_failed_together_is_not_tried_again_together(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 100.0, time=time.time))
     urls = ", ".join(f"{{url: late{number}}}" for number in range(12))
     await following.says(f"models: [{urls}]")
     tried_at = [tracked.retry_at for tracked in following.bench.host.watched.desired._tracked]
