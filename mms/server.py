@@ -31,6 +31,7 @@ from mms.launch import (
     server_home,
 )
 from mms.limits.memory import MemoryLimit
+from mms.log_writer.json_lines import JSON
 from mms.machine.cpus import available_cpus
 from mms.machine.descriptors import connections_for, raise_descriptor_limit
 from mms.machine.gpus import gpu_count
@@ -65,7 +66,7 @@ from mms.security import Access, check_exposure, check_often, is_loopback, make_
 from mms.serving import ModelHost
 from mms.serving.observed_models import ObservedModels
 from mms.serving.state.launched_model import registration_of
-from mms.serving.state.start_report import StartFailed, banner, problem_rows
+from mms.serving.state.start_report import StartFailed, banner, banner_object, problem_rows
 from mms.serving.state.startup_models import StartupProblem
 from mms.serving.traced_host import TracedModelHost
 from mms.serving.tracking.tracking_options import check_tracking
@@ -327,6 +328,10 @@ class Server:
         )
         on_terminal = self._is_foreground and os.isatty(1)
         started = [*lines, STARTED] if on_terminal or self._options.is_by_hand else [STARTED]
+        is_json = self._options.is_by_hand and settings.log_layout == JSON
+        if is_json:
+            models = self._host.registry.all()
+            started = [await asyncio.to_thread(banner_object, settings, models, STARTED)]
         if not settings.strict_start:
             self._logs.announce("\n".join(started))
         problems: list[StartupProblem] = []
@@ -354,7 +359,7 @@ class Server:
             logger.warning("%s: %s", summary, "; ".join(str(problem) for problem in problems))
         if settings.strict_start:
             self._logs.announce("\n".join(started))
-        if rows:
+        if rows and not is_json:
             self._logs.announce("\n".join(rows))
         self._options.report_ready(lines, rows)
 

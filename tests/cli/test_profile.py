@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -59,6 +61,37 @@ def test_a_process_of_another_machine_is_none() -> None:
 )
 def test_what_went_wrong_says_what_to_do(said: str, shown: str) -> None:
     assert shown in profile._problem(said, 1)
+
+
+def test_what_was_drawn_is_told_as_json_on_request(
+    busy: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[str], timeout_s: float) -> tuple[int, str]:
+        Path(command[command.index("--output") + 1]).write_text("<svg/>")
+        return 0, ""
+
+    described = {"workers": workers(busy)}
+    client = SimpleNamespace(models=SimpleNamespace(describe=lambda name, version: described))
+    monkeypatch.setattr(profile, "_py_spy", lambda: "py-spy")
+    monkeypatch.setattr(profile, "_is_worker", lambda pid: True)
+    monkeypatch.setattr(profile, "_run", run)
+    output = tmp_path / "out.svg"
+    command = profile.profile.callback
+    assert command is not None
+    shown: list[Any] = []
+    monkeypatch.setattr(profile, "print_json", shown.append)
+    options = {"version": None, "worker": None, "rate": 100, "idle": False, "native": False}
+    inspect.unwrap(command)(client, "m", duration=1, output=output, is_json=True, **options)
+    assert shown == [
+        {
+            "modelName": "m",
+            "workerId": "90",
+            "pid": busy,
+            "duration_s": 1,
+            "file": str(output),
+            "format": "flamegraph",
+        }
+    ]
 
 
 def test_a_flame_graph_is_drawn(busy: int, tmp_path: Path) -> None:

@@ -194,3 +194,12 @@ def test_a_function_whose_port_is_taken_is_told_so_before_it_is_loaded(
     assert result.exit_code == 1
     assert f"port {port} of the inference API is taken" in result.output
     assert started == []
+
+
+@pytest.mark.usefixtures("nothing_listens")
+def test_serve_prints_its_log_as_json_on_request(started: list[LaunchOptions]) -> None:
+    result = CliRunner().invoke(main, [*SERVE, "--json"])
+    assert result.exit_code == 0, result.output
+    assert started[0].settings["log_layout"] == "json"
+    result = CliRunner().invoke(main, [*SERVE, "--json", "--set", "log_layout=text"])
+    assert "--json and --set log_layout say the same" in result.output

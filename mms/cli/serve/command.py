@@ -51,6 +51,12 @@ _DEFAULTS = {"debug_errors": "true", "metrics": "false", "drain_timeout_s": "3"}
 @click.option(
     "--open", "is_opened", is_flag=True, help="Open what the server says of the model in a browser."
 )
+@click.option(
+    "--json",
+    "is_json",
+    is_flag=True,
+    help="Print each line as JSON (the setting log_layout=json), the addresses in the one of the start.",
+)
 @SET_OPTION
 def serve(
     path: Path,
@@ -63,6 +69,7 @@ def serve(
     workers: int,
     batch_size: int | None,
     is_opened: bool,
+    is_json: bool,
     more_settings: tuple[str, ...],
 ) -> None:
     """Serve the model at PATH at once, until Ctrl-C; the current folder without PATH.
@@ -78,6 +85,7 @@ def serve(
       mms serve hello --reload
       mms serve model.pkl --port 9000
       mms serve service.py --handler handle --set request_timeout_s=5
+      mms serve hello --json | jq .message
     """
     from mms.cli.connecting import settings_of
     from mms.cli.serve.own_folder import log_variables, own_folder
@@ -87,6 +95,7 @@ def serve(
     from mms.processes.launch_options import LaunchOptions
 
     flags: dict[str, dict[str, object]] = {
+        "log_layout": {"--json": "json" if is_json else None},
         "inference_address": {"--host": host, "--port": port},
         "management_address": {"--management-port": management_port},
     }
@@ -101,13 +110,15 @@ def serve(
             check_port("--port", "the inference API", listening.port, listening.host)
     except (NoModel, PortUnusable) as error:
         raise click.ClickException(f"{error}.") from None
+    if is_json:
+        settings["log_layout"] = "json"
     settings |= {key: str(address) for key, address in listeners.items()}
     registration: dict[str, Any] = {**target.registration, "initial_workers": workers}
     if name is not None:
         registration["model_name"] = name
     if batch_size is not None:
         registration["batch_size"] = batch_size
-    click.echo(f"Loading {target.what} ...")
+    click.echo(f"Loading {target.what} ...", err=is_json)
     if is_opened:
         _open_when_up(listening, registration.get("model_name"))
     become(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mms.cli.connecting import model_name, of_version, on_management
+from mms.cli.connecting import as_json, model_name, of_version, on_management
+from mms.cli.printing import print_json
 from mms.text.brief import brief
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _NOT_ALLOWED = re.compile(r"permission denied|operation not permitted", re.IGNOR
 )
 @click.option("--idle", is_flag=True, help="Count threads that wait, too.")
 @click.option("--native", is_flag=True, help="Show functions of C and C++ as well.")
+@as_json
 @on_management
 def profile(
     client: Client,
@@ -63,6 +65,7 @@ def profile(
     rate: int,
     idle: bool,
     native: bool,
+    is_json: bool,
 ) -> None:
     """Watch a worker of MODEL for a while and draw where it spends its time.
 
@@ -103,7 +106,11 @@ def profile(
     code, text = _run(command, duration + _MORE_S)
     if code or _stamp(output) == before:
         raise click.ClickException(_problem(text, pid))
-    click.echo(str(output))
+    if is_json:
+        watched = {"modelName": name, "workerId": found["id"], "pid": pid, "duration_s": duration}
+        print_json({**watched, "file": str(output), "format": form})
+    else:
+        click.echo(str(output))
 
 
 def _py_spy() -> str:

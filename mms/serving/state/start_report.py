@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mms import faults
 from mms.interfaces import INTERFACES
@@ -44,7 +45,30 @@ def banner(
     `models`: those that are registered; `pid_file`: where the server's process id is; `is_by_hand`: with how to call
     the first model, which the server was started for.
     """
-    rows = [("Inference", str(settings.inference_address))]
+    rows = _rows(settings, models, is_foreground, pid_file, is_by_hand)
+    width = max(len(label) for label, _ in rows)
+    return [
+        f"Multi Model Server {__version__}",
+        *(f"  {label:<{width}}  {value}" for label, value in rows),
+    ]
+
+
+def banner_object(settings: Settings, models: Sequence[ServedModel], message: str) -> str:
+    """Return what a server that was started by hand says, as a line of JSON for who reads its log as JSON. Blocks."""
+    rows = _rows(settings, models, is_foreground=True, pid_file=None, is_by_hand=True)
+    members = {label.lower().replace(" ", "_"): value for label, value in rows}
+    members["models"] = sorted({served.name for served in models})
+    return json.dumps({"message": message, "version": __version__, **members}, ensure_ascii=False)
+
+
+def _rows(
+    settings: Settings,
+    models: Sequence[ServedModel],
+    is_foreground: bool,
+    pid_file: str | None,
+    is_by_hand: bool,
+) -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = [("Inference", str(settings.inference_address))]
     if settings.is_single_listener:
         rows = [("Inference and management", str(settings.inference_address))]
     else:
@@ -56,17 +80,12 @@ def banner(
         address = settings.get(name) if name else None
         if address is not None:
             rows.append((interface.title, str(address)))
-    rows += [
+    return rows + [
         ("Models", _model_names([served.name for served in models])),
         *(_call_rows(settings, models) if is_by_hand else ()),
         *(_console_rows(settings) if is_by_hand else ()),
         ("Logs", os.path.abspath(settings.log_dir)),
         ("Stop", "Ctrl+C" if is_foreground else _stop_command(pid_file)),
-    ]
-    width = max(len(label) for label, _ in rows)
-    return [
-        f"Multi Model Server {__version__}",
-        *(f"  {label:<{width}}  {value}" for label, value in rows),
     ]
 
 
