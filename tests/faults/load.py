@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import select
 import socket
 import threading
 import time
@@ -184,6 +185,10 @@ class Load:
                 streams[1].transport.abort()
                 streams = None
                 continue
+            if _has_news(streams[1]):
+                # Its end has come, and the loop has not read it yet: nobody has asked for anything.
+                await asyncio.sleep(0)
+                continue
             target = next(targets)
             if not await self._ask(*streams, target):
                 streams[1].transport.abort()
@@ -249,6 +254,12 @@ def _is_fair_failure(target: Target, status: int, body: bytes) -> bool:
     if target.fails_with is None:
         return status >= 400
     return status in target.fails_with and target.fails_with[status].encode() in body
+
+
+def _has_news(writer: asyncio.StreamWriter) -> bool:
+    """Return whether the system has something for the client."""
+    number = writer.get_extra_info("socket").fileno()
+    return number >= 0 and bool(select.select((number,), (), (), 0)[0])
 
 
 async def _read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
