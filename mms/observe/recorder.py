@@ -18,10 +18,10 @@ from mms.log_writer.lines import Form
 from mms.observe import logger_names
 from mms.observe.log_files.setup import LAYOUT_QLOG, OUTPUTS, LogFile, Logs, level_word
 from mms.observe.metrics.aggregates import Aggregates
-from mms.observe.metrics.lines import METRIC_MARK, file_line, one_line, qlog_record
+from mms.observe.metrics.lines import file_line, one_line, qlog_record
 from mms.observe.model_lines import ModelLines
 from mms.observe.recent_errors import RecentErrors
-from mms.wire.log_records import decode_record
+from mms.wire.log_records import METRIC_MARK, decode_record
 
 if TYPE_CHECKING:
     from mms.core.request import RequestTrace

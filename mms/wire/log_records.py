@@ -9,6 +9,8 @@ import re
 from typing import NamedTuple
 
 MARK = "\x1e"
+#: Begins the text of a metric among the lines, as handlers of MMS and TorchServe write it. Programs read the rest.
+METRIC_MARK = "[METRICS]"
 _END = "\x1f"
 _RECORD = re.compile(f"{MARK}([0-9]{{1,3}}) ([^{_END}]*){_END}(.*)", re.DOTALL)
 #: What a logger's name shows as it is; it stands in a column of the log.

@@ -118,6 +118,11 @@ def serve(work: socket.socket, control: Control, model: Model, load: Load) -> in
         if records is not None:
             watch, flush_records = records.watched, records.flush
     control.on_heartbeat = outbox.flush_lent
+    if load.names_traces:
+        # Here, as it is for servers that make traces.
+        from mms.worker.log_records.named_output import name_output
+
+        name_output()
     pump = StreamPump(work, outbox)
     serve_streams(pump)
     if model.items is None:

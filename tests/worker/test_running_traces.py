@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import io
 import threading
 from collections.abc import Iterable
 
@@ -11,6 +12,7 @@ import pytest
 
 from mms.wire.log_records import decode_record, encode_record
 from mms.wire.trace_context import TraceContext
+from mms.worker.log_records.named_output import NamedLines
 from mms.worker.log_records.running_traces import enter_requests, names_of_traces
 
 
@@ -75,3 +77,47 @@ def test_each_line_of_a_record_is_named_and_no_longer_than_it_may_be() -> None:
     assert len(texts) == 3 and all(text.endswith(behind) for text in texts)
     assert max(map(len, texts)) == 4096
     assert "".join(text.removesuffix(behind) for text in texts) == "x" * 5000 + "y"
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        (["a", "\n"], "a{}\n"),
+        (["a\nb\n"], "a{}\nb{}\n"),
+        (["\n", "\n"], "\n\n"),
+        (["a", "b\n", "\n"], "ab{}\n\n"),
+        (["50 %\r", "c\nd"], "50 %\rc{}\nd"),
+        (["[METRICS]Size.Bytes:1|#Level:Model\n"], "[METRICS]Size.Bytes:1|#Level:Model\n"),
+        ([encode_record(20, "a", "b", " x")], encode_record(20, "a", "b", " x")),
+    ],
+)
+def test_each_printed_line_that_has_text_is_named_once(printed: list[str], shown: str) -> None:
+    stream = io.StringIO()
+    output = NamedLines(stream)
+
+    def show() -> list[int]:
+        enter_requests([block(1)])
+        return [output.write(text) for text in printed]
+
+    assert contextvars.copy_context().run(show) == [len(text) for text in printed]
+    assert stream.getvalue() == shown.replace("{}", f" trace_id={ids(1)} span_id={7:016x}")
+
+
+def test_what_is_printed_for_no_request_stays_as_it_is() -> None:
+    stream = io.StringIO()
+    NamedLines(stream).write("a\n")
+    assert stream.getvalue() == "a\n"
+
+
+def test_a_thread_that_runs_in_a_copy_of_the_context_names_its_request() -> None:
+    said: list[str] = []
+
+    def begin() -> None:
+        enter_requests([block(1)])
+        run = contextvars.copy_context().run
+        thread = threading.Thread(target=run, args=(lambda: said.append(names_of_traces()),))
+        thread.start()
+        thread.join()
+
+    contextvars.copy_context().run(begin)
+    assert said == [f" trace_id={ids(1)} span_id={7:016x}"]

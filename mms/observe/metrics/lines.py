@@ -10,7 +10,6 @@ characters, empty units, values that are text or `1e+20`. Here a line is rearran
 from __future__ import annotations
 
 #: How a worker marks a line of its output as a metric.
-METRIC_MARK = "[METRICS]"
 
 #: MMS's word for a metric without a unit.
 _NO_UNIT = "unit"

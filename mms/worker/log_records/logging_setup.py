@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from mms.wire.log_records import encode_record
+from mms.wire.log_records import METRIC_MARK, encode_record
 from mms.worker.log_records.running_traces import names_of_traces
 
 
@@ -15,7 +15,8 @@ class RecordHandler(logging.StreamHandler):  # type: ignore[type-arg]
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-            self.stream.write(encode_record(record.levelno, record.name, text, names_of_traces()))
+            names = "" if text.startswith(METRIC_MARK) else names_of_traces()
+            self.stream.write(encode_record(record.levelno, record.name, text, names))
             self.flush()
         except RecursionError:
             raise
