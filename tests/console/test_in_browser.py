@@ -264,6 +264,8 @@ def test_every_part_is_readable_in_both_colours_and_on_a_telephone(
             browser.see("default version")
             problems += browser.accessibility_problems()
             assert not browser.is_wider_than_its_window(), part
+        rows = "return new Set([...document.querySelectorAll('.tabs button')].map((each) => each.offsetTop)).size"
+        assert browser.run(rows) == 1
         browser.button("Scale…").click()
         problems += browser.accessibility_problems()
         browser.button("Cancel").click()

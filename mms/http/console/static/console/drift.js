@@ -47,7 +47,10 @@ export class DriftView {
 // A bar for each feature, from 0 to 1, with the two thresholds.
 function chart(features) {
   const shown = features.slice(0, MOST_BARS);
-  const [width, left, row] = [640, 170, 24];
+  // On a narrow screen the drawing is as much narrower, since text in it shrinks with it.
+  const isNarrow = window.matchMedia("(max-width: 40rem)").matches;
+  const [width, left, row] = isNarrow ? [290, 90, 24] : [640, 170, 24];
+  const most = isNarrow ? 13 : 24;
   const height = shown.length * row;
   const x = (value) => left + (width - left - 40) * Math.min(Math.max(value, 0), 1);
   const said = shown.map((each) => `${each.name} ${(each.drift ?? 0).toFixed(2)}`).join(", ");
@@ -60,7 +63,7 @@ function chart(features) {
       ]),
       svg("line", { class: "axis", x1: left, x2: left, y1: 0, y2: height }),
       shown.map((each, index) => [
-        svg("text", { x: left - 8, y: index * row + 16, "text-anchor": "end" }, each.name.length > 24 ? `${each.name.slice(0, 23)}…` : each.name),
+        svg("text", { x: left - 8, y: index * row + 16, "text-anchor": "end" }, each.name.length > most ? `${each.name.slice(0, most - 1)}…` : each.name),
         svg("rect", { class: each.drift >= 0.5 ? "bar alert" : "bar", x: left, y: index * row + 4, height: row - 8, width: Math.max(x(each.drift ?? 0) - left, 1) }),
         svg("text", { x: x(each.drift ?? 0) + 6, y: index * row + 16 }, (each.drift ?? 0).toFixed(2)),
       ])));
