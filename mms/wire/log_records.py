@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 MARK = "\x1e"
-#: Begins the text of a metric among the lines, as handlers of MMS and TorchServe write it. Programs read the rest.
+#: Begins the text of a metric among the lines, as handlers may print them. Programs read the rest.
 METRIC_MARK = "[METRICS]"
 _END = "\x1f"
 _RECORD = re.compile(f"{MARK}([0-9]{{1,3}}) ([^{_END}]*){_END}(.*)", re.DOTALL)
