@@ -67,8 +67,9 @@ def check_http_url(url: str) -> None:
 def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
     """Return the existing file or folder of the model store that `url` names. Raises ModelNotFound, BadRequest.
 
-    An absolute-looking path is taken below the store. A `file://` url may name what lies in the store, and for whoever
-    starts the server any file or folder.
+    An absolute-looking path is taken below the store, or else as one of something in the store, as some
+    clients give it. A `file://` url may name what lies in the store, and for whoever starts the server any file or
+    folder.
     A link must not lead out of it, unless whoever starts the server names it, or a pattern of theirs what it leads to.
     """
     if ".." in url:
@@ -92,11 +93,9 @@ def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
     if not parts or ".." in parts:
         raise absent
     path = model_store.joinpath(*parts)
-    try:
-        is_there = path.exists()
-    except (OSError, ValueError):  # a name that no file can have
-        is_there = False
-    if not is_there:
+    if not _is_there(path) and (inside := _in_store(model_store, relative)) is not None:
+        path = model_store / inside
+    if not _is_there(path):
         raise ModelNotFound(f"{absent.message}{_nearest_archive(url, model_store)}")
     if not path.is_file() and not path.is_dir():
         # Reading a pipe would wait for a writer for ever.
@@ -141,11 +140,23 @@ def _below(model_store: Path, file_url: str) -> str | None:
         return None
     if parts.netloc.lower() not in ("", "localhost"):
         return None
-    path = os.path.normpath(unquote(parts.path))
+    return _in_store(model_store, unquote(parts.path))
+
+
+def _in_store(model_store: Path, path: str) -> str | None:
+    """Return an absolute path relative to the model store, None where it leads elsewhere."""
+    path = os.path.normpath(path)
     for store in (os.path.abspath(model_store), os.path.realpath(model_store)):
         if path.startswith(os.path.join(store, "")):
             return os.path.relpath(path, store)
     return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def list_store(model_store: Path | None) -> list[str]:

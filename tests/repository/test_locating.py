@@ -122,6 +122,16 @@ async def test_an_absolute_looking_path_is_taken_below_the_store(
     assert (await repository.fetch("sub//./m/")).folder == store / "sub" / "m"
 
 
+async def test_an_absolute_path_of_what_is_in_the_store_is_found_too(
+    repository: Repository, store: Path, tmp_path: Path
+) -> None:
+    assert (await repository.fetch(str(store / "m"))).folder == store / "m"
+    (tmp_path / "outside").mkdir()
+    for outside in (tmp_path / "outside", store, Path("/etc")):
+        with pytest.raises(ModelNotFound):
+            await repository.fetch(str(outside))
+
+
 @pytest.mark.parametrize("url", ["../fake.mar", "a/../m", "..", "/../m", "..\\fake.mar"])
 async def test_a_relative_path_is_refused(repository: Repository, url: str) -> None:
     with pytest.raises(ModelNotFound) as caught:
