@@ -11,6 +11,8 @@ import { nameOf, pillOf } from "./states.js";
 import { TryView } from "./try.js";
 
 const SCALING_MS = 3000;
+// The server has looked at its models at least once.
+const LOOKS_MS = 2500;
 
 function workersOf({ minWorkers, maxWorkers }) {
   if (minWorkers !== maxWorkers) return `${minWorkers} to ${maxWorkers} workers`;
@@ -20,6 +22,7 @@ function workersOf({ minWorkers, maxWorkers }) {
 export class ModelView {
   constructor(name, version, may) {
     this.wanted = { name, version };
+    this.openedAt = performance.now();
     this.title = nameOf(this.wanted);
     this.may = may;
     this.state = h("span", { class: "pill", role: "status" });
@@ -156,6 +159,12 @@ export class ModelView {
       button.disabled = !model
         || (text === "Make default…" && (model.isDefault || model.version === null))
         || (["Scale…", "Drain…"].includes(text) && !model.hasWorkers);
+    }
+    if (!model && performance.now() - this.openedAt < LOOKS_MS) {
+      // Who comes from its registration is ahead of the server's looks, one a second.
+      this.state.textContent = "…";
+      this.facts.textContent = "Waiting for the server's next look at its models.";
+      return;
     }
     if (!model) {
       this.state.textContent = "not there";
