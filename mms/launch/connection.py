@@ -52,6 +52,8 @@ logger = logging.getLogger("mms.launch")
 CONNECTION_LOST = "connection lost"
 _SIGKILLED = describe_exit(-signal.SIGKILL)
 _EXIT_S = 0.5
+#: No worker loads a model in less, in seconds: a time below it is none at all.
+_SHORTEST_LOAD_S = 1e-6
 _METRICS = "metrics"
 _SERIES = "series"
 _FRAMES = "frames"
@@ -150,6 +152,9 @@ class Link:
 
         Raises LaunchFailed where the worker ends before, or `timeout_s` is over.
         """
+        if timeout_s < _SHORTEST_LOAD_S:
+            # Else a front that is late would see the worker's answer together with the end of the time.
+            raise LaunchFailed("model did not load within 0 seconds")
         if not self._is_preloaded:
             if self._work is None:
                 raise LaunchFailed(f"worker {self.name} is not connected")

@@ -305,3 +305,10 @@ async def test_a_waiting_frame_that_no_worker_sends_ends_that_worker() -> None:
     link.on_frame(HEARTBEAT, 0, b"")
     link.on_frame(DRAIN, 0, b"")
     assert "drain frame, which no worker sends" in await asyncio.wait_for(link.closed, 20)
+
+
+async def test_a_load_that_has_no_time_fails_though_the_front_looks_late() -> None:
+    link = Link("W", Load("m", None, "/", "h"), Listener(), 1 << 20)
+    link.loaded.set_result(Loaded(200))
+    with pytest.raises(LaunchFailed, match="did not load within 0 seconds"):
+        await link.load(1e-9)

@@ -17,7 +17,7 @@ _NUMBERS: Final = (
 #: What TorchServe reads from a scaling and does nothing with.
 _IDLE: Final = ("number_gpu", "timeout")
 #: No time at all, in seconds: this server takes 0 for no limit.
-_NO_TIME_S: Final = 0.001
+_NO_TIME_S: Final = 1e-9
 
 
 def as_own(given: Parameters) -> Parameters:
