@@ -40,6 +40,11 @@ class ModelConfig:
     #: Requests belong to sequences; None: each is by itself.
     sequences: SequenceRules | None = None
 
+    @property
+    def running_places(self) -> int:
+        """Requests that a running batch has at most: those of sequences leave room for more of the same ones."""
+        return self.batch_size if self.sequences is None else 2 * self.batch_size
+
 
 @dataclass(slots=True)
 class ModelStatistics:

@@ -93,6 +93,7 @@ class Pool:
         self._next_index += 1
         worker = Worker(index, f"W-{self.model.name[:25]}-{index}", gpu_id)
         worker.batch_size = self.model.config.batch_size
+        worker.running_places = self.model.config.running_places
         self.model.workers.append(worker)
         return worker
 

@@ -97,6 +97,7 @@ class Worker:
         "reason",
         "replaces",
         "restarts",
+        "running_places",
         "service_s",
         "stage",
         "stage_at",
@@ -129,6 +130,8 @@ class Worker:
         self.restarts = 0
         #: What its process has been told that a batch has at most.
         self.batch_size = 1
+        #: And what its running batch has at most, where its model has one.
+        self.running_places = 1
         #: Why its last try to load failed, in one line; empty where it did not.
         self.load_error = ""
         #: What its load is doing: `turn`, `packages`, `process`, `import`, `load`. Empty: it does not load. And since
@@ -194,7 +197,7 @@ class Worker:
     def places(self) -> int:
         """How many more requests its running batch can take, where it has one."""
         taken = len(self.streams) + sum(len(batch.requests) for batch in self.in_flight)
-        return max(self.batch_size - taken, 0)
+        return max(self.running_places - taken, 0)
 
     def observe_service(self, duration_s: float) -> None:
         """Take a measured time in the entry point into the estimate that the credits follow.
@@ -212,8 +215,10 @@ class Worker:
         # Comparisons: calls of min and max would cost more than all the rest here.
         self.credits = 1 if credits < 1 else credits if credits < _MAX_CREDITS else _MAX_CREDITS
 
-    def reset(self) -> None:
+    def reset(self, batch_size: int, running_places: int) -> None:
         """A new process fills this place: nothing is known of its speed."""
+        self.batch_size = batch_size
+        self.running_places = running_places
         self.credits = 1
         self._is_measured = False
         self.coding_s = 0.0

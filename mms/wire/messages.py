@@ -165,6 +165,8 @@ class Load(Message):
     model_dir: str
     handler: str
     batch_size: int = 1
+    #: Requests that a running batch has at most, where the model has one.
+    running_places: int = 1
     gpu_id: int | None = None
     interface: str = "auto"
     decode_input_request: bool = True

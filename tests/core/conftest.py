@@ -18,6 +18,7 @@ from mms.core import (
 )
 from mms.core.request import Buffer
 from mms.core.sequences.rules import SequenceRules
+from mms.core.streams.places import end_stream, open_stream
 from mms.errors import ServerError
 
 
@@ -139,6 +140,20 @@ class SequenceBench(Bench):
         for request in worker.in_flight[0].requests:
             request.answer(200, b"", headers, b"OK")
         self.model.finish_head(worker, 0.01, True, now)
+
+    def stream(self, worker: Worker, *requests: Request) -> None:
+        """The batch at the head goes on as streams of these requests."""
+        for request in requests:
+            self.made += 1
+            open_stream(self.model, worker, self.made, request, 0.0, lambda number, more: None)
+        self.model.finish_head(worker, 0.01, True, 0.0)
+
+    def end_streams(self, worker: Worker, *requests: Request) -> None:
+        for request in requests:
+            stream = worker.streams.of(request)
+            assert stream is not None
+            end_stream(self.model, worker, stream)
+            request.answer(200, b"", b"", b"OK")
 
 
 @pytest.fixture

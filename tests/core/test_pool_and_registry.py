@@ -95,7 +95,7 @@ def test_a_successor_whose_predecessor_has_left_is_a_worker_as_others():
 
 
 def _served(worker, batches=1):
-    worker.reset()
+    worker.reset(1, 1)
     worker.ready_at = 1.0
     for _ in range(batches):
         worker.observe_service(0.01)

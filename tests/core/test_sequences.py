@@ -63,7 +63,43 @@ def test_a_process_that_is_new_in_its_place_has_no_sequences(
     bench.workers[0].ready_at = 2.0
     again = bench.ask("a")
     assert bench.sent() == [(0, [again])]
-    assert bench.model.sequences.by_worker()[bench.workers[0]] == 1
+    assert bench.model.sequences.by_worker(2.0)[bench.workers[0]] == 1
+
+
+def test_requests_join_the_running_batch_while_their_sequence_streams_and_other_sequences_wait(
+    sequences: type[SequenceBench],
+) -> None:
+    bench = sequences(batch_size=2, most=9)
+    [worker] = bench.workers
+    worker.is_continuous = True
+    a1, b1, c1 = (bench.ask(id) for id in "abc")
+    assert bench.sent() == [(0, [a1, b1])]
+    bench.stream(worker, a1, b1)
+    a2, a3, b2 = (bench.ask(id) for id in "aab")
+    # One of each: the next one of `a` goes once this one is answered, or streams, too.
+    assert bench.sent() == [(0, [a2, b2])]
+    bench.answer(worker)
+    assert bench.sent() == [(0, [a3])]
+    bench.stream(worker, a3)
+    bench.end_streams(worker, a1, a3)
+    assert bench.sent() == [(0, [c1])]
+
+
+def test_a_sequence_that_goes_on_after_its_time_reaches_the_worker_that_has_waited_for_longest(
+    sequences: type[SequenceBench],
+) -> None:
+    bench = sequences(workers=2, batch_size=1, max_idle_s=10.0)
+    for id in "ab":
+        bench.ask(id)
+    assert [place for place, _ in bench.sent()] == [0, 1]
+    for worker in bench.workers:
+        bench.answer(worker)
+    for now in (10.0, 20.0, 30.0):
+        bench.ask("b", now=now)
+        [(place, _)] = bench.sent(now)
+        bench.answer(bench.workers[place], now=now)
+        # What is over counts with no worker.
+        assert place == (now // 10 - 1) % 2
 
 
 def test_more_sequences_than_there_may_be_are_refused_until_one_is_over(

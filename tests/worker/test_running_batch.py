@@ -33,7 +33,7 @@ class Model:
 
 
 def parts_of(model: Model) -> Iterator[Any]:
-    batch = StepBatch(model, Context("m", "/model", None, 2, None, "1"))
+    batch = StepBatch(model, Context("m", "/model", None, 2, None, "1"), 2)
     context = Context("m", "/model", None, 2, None, "1")
     context.request_ids = {0: "id"}
     [parts] = batch.handle([{}], context)
@@ -80,7 +80,7 @@ def test_a_sequence_that_is_ended_between_two_steps_leaves_its_place_to_the_next
     how: str,
 ) -> None:
     model = Ending(how)
-    batch = StepBatch(model, Context("m", "/model", None, 1, None, "1"))
+    batch = StepBatch(model, Context("m", "/model", None, 1, None, "1"), 1)
     context = Context("m", "/model", None, 1, None, "1")
     context.request_ids = {0: "first", 1: "second"}
     first, second = batch.handle([{}, {}], context)

@@ -159,8 +159,9 @@ class Sequences:
             if found is not None:
                 found.is_ended = True
 
-    def by_worker(self) -> Counter[Worker]:
+    def by_worker(self, now: float) -> Counter[Worker]:
         """Return how many sequences each worker has."""
+        self._forget_over(now)
         return Counter(each.worker for each in self._by_id.values() if each.worker is not None)
 
     def note_answer(self, headers: bytes) -> None:

@@ -1,11 +1,13 @@
 """The decisions of a model version whose requests belong to sequences.
 
 A sequence stays with the worker that had its first request, which keeps what belongs to it, for as long as that process
-lives. Its requests go there one after the other: a call has one request of each sequence at most.
+lives. Its requests go there one after the other: a call has one request of each sequence at most. A running batch has
+requests of `batch_size` sequences, and has room for as many more of these while they stream.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from mms.core.batching.policy import BatchingPolicy
@@ -27,6 +29,9 @@ class SequencedVersion(ModelVersion):
     def __init__(self, name: str, version: str | None, config: ModelConfig) -> None:
         super().__init__(name, version, config)
         self.sequences = Sequences(config.sequences or SequenceRules())
+        #: When each worker got its newest sequence, counted in sequences.
+        self._newest: dict[Worker, int] = {}
+        self._begun = 0
         #: Each worker's batch fills by itself.
         self._policies: dict[Worker, BatchingPolicy] = {}
 
@@ -126,7 +131,9 @@ class SequencedVersion(ModelVersion):
     def _ready(self, now: float) -> dict[Worker, list[Request]]:
         """Return which requests each free worker could have now, in their order: one of each sequence."""
         workers = self._usable()
-        counts = self.sequences.by_worker()
+        counts: Counter[Worker] | None = None
+        #: The sequences of running batches, and those that are to join.
+        running: dict[Worker, set[Sequence | None]] = {}
         found: dict[Worker, list[Request]] = {}
         seen: set[Sequence] = set()
         for request in self.queue:
@@ -141,12 +148,34 @@ class SequencedVersion(ModelVersion):
             if worker is None:
                 if not workers:
                     continue
-                worker = min(workers, key=lambda each: (counts[each], len(each.in_flight)))
+                if counts is None:
+                    counts = self.sequences.by_worker(now)
+                worker = self._worker_for_another(workers, counts)
                 sequence.bind(worker)
                 counts[worker] += 1
-            if _is_free(worker):
-                found.setdefault(worker, []).append(request)
+            if not _is_free(worker):
+                continue
+            if worker.is_continuous:
+                its = running.setdefault(worker, {each.request.sequence for each in worker.streams})
+                if sequence not in its and len(its) >= worker.batch_size:
+                    continue
+                its.add(sequence)
+            found.setdefault(worker, []).append(request)
         return found
+
+    def _worker_for_another(self, workers: list[Worker], counts: Counter[Worker]) -> Worker:
+        """Return the worker that gets a new sequence: of those with the fewest, the one that has waited for longest.
+
+        So one that is over by its time, and goes on all the same, seldom meets again what its handler has kept of it.
+        """
+        newest = self._newest
+        worker = min(
+            workers,
+            key=lambda each: (counts[each], len(each.in_flight), newest.get(each, 0)),
+        )
+        self._begun += 1
+        newest[worker] = self._begun
+        return worker
 
     def _usable(self) -> list[Worker]:
         """Return the workers that serve; where no other is left, those on their way out."""
@@ -181,6 +210,7 @@ class SequencedVersion(ModelVersion):
     def recount(self) -> None:
         super().recount()
         self._policies = {w: rule for w, rule in self._policies.items() if w in self.workers}
+        self._newest = {w: count for w, count in self._newest.items() if w in self.workers}
 
 
 class _Waiting:

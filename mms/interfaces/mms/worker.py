@@ -42,7 +42,7 @@ def open_model(load: Load) -> Model:
     problem = initialize(handler, context, is_let_pass=load.initialize_errors == "ignore")
     if handler.step_model is None:
         return Model("mms", handler.entry_point, context, problem)
-    running = StepBatch(handler.step_model, context)
+    running = StepBatch(handler.step_model, context, load.running_places)
     return Model("mms", running.handle, context, problem, is_continuous=True)
 
 

@@ -309,6 +309,7 @@ class WorkerSpecs:
             model_dir=folder,
             handler=served.handler,
             batch_size=config.batch_size,
+            running_places=config.running_places,
             gpu_id=worker.gpu_id,
             interface=served.options.interface,
             decode_input_request=settings.decode_input_request,

@@ -197,8 +197,7 @@ class WorkerRunner:
     async def _serve_once(self) -> str:
         """One process from start to end. Returns why it ended."""
         worker = self.worker
-        worker.reset()
-        worker.batch_size = self._spec.load.batch_size
+        worker.reset(self._spec.load.batch_size, self._spec.load.running_places)
         self.parameters = self._spec.parameters
         worker.state = WorkerState.STARTING
         worker.reason = ""

@@ -23,9 +23,9 @@ from mms.worker.streams.stream import NOT_NOW, LastChunk
 class RunningBatch(ABC):
     """The sequences of one model, and when a step is made. Owned by the thread that runs batches."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, places: int) -> None:
         self._context = context
-        self._most = max(int(context.system_properties["batch_size"]), 1)
+        self._most = max(places, 1)
         self._joined: dict[Sequence, None] = {}
 
     def __repr__(self) -> str:

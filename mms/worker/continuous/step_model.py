@@ -33,8 +33,8 @@ def is_step_model(found: Any) -> bool:
 class StepBatch(RunningBatch):
     """The running batch of such a model."""
 
-    def __init__(self, model: StepModel, context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, model: StepModel, context: Context, places: int) -> None:
+        super().__init__(context, places)
         self._model = model
 
     def _admit(self, request: Any) -> Any:

@@ -167,10 +167,12 @@ def test_messages_of_a_stream_are_answered_one_by_one_with_their_errors_among_th
     assert described["stateful"]
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
 def test_a_request_joins_the_running_batch_of_its_sequence_which_others_do_not_see(
-    shared_torchserve: TorchServe, stub: Stub
+    shared_torchserve: TorchServe, stub: Stub, batch_size: int
 ) -> None:
-    config = _CONFIG + "continuousBatching: true\n"
+    config = _CONFIG.replace("batchSize: 4", f"batchSize: {batch_size}")
+    config += "continuousBatching: true\n"
     _archive(shared_torchserve.store, "talk", _CONTINUOUS, config)
 
     with shared_torchserve.registered("talk.mar", initial_workers=2) as name:

@@ -31,8 +31,8 @@ class ContinuousBatch(RunningBatch):
     call; it takes what the handler has returned for it and returns False where more is to come.
     """
 
-    def __init__(self, entry_point: Callable[..., Any], context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, entry_point: Callable[..., Any], context: Context, places: int) -> None:
+        super().__init__(context, places)
         self._entry_point = entry_point
         self._handler_context = context
         self._seen: set[Sequence] = set()

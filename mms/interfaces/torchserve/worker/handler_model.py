@@ -35,7 +35,7 @@ def open_handler(load: Load) -> Model:
     entry_point = with_rules(entry_point)
     is_continuous = load.model_config.get(KEY) is True
     if is_continuous:
-        entry_point = ContinuousBatch(entry_point, context).handle
+        entry_point = ContinuousBatch(entry_point, context, load.running_places).handle
     return Model(
         *(INTERFACE, entry_point, context, problem),
         rules=request_rules(),
