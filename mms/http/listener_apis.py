@@ -178,9 +178,14 @@ class HttpApis:
         has_inference = Apis.INFERENCE in apis
         has_management = Apis.MANAGEMENT in apis
         metrics = self._metrics_routes() if apis & (Apis.MANAGEMENT | Apis.METRICS) else []
-        if not has_inference and not has_management:
-            return metrics + (owner.all_routes() if owner is not None else [])
         routes: list[Route] = []
+        if not has_inference and not has_management:
+            routes += metrics
+            if owner is not None:
+                routes += owner.all_routes()
+            elif metrics:
+                routes += DescriptionApi(lambda: routes).routes()
+            return routes
         descriptions = [*DescriptionApi(lambda: routes).routes(), *docs_routes()]
         health = self.health.routes()
         inference = self.inference.routes()

@@ -423,8 +423,9 @@ async def test_a_listener_for_metrics_has_them_on_both_paths_and_one_to_choose(m
     bench.port = port
     for path in ("/metrics", "/prometheus", "/metrics-endpoint"):
         assert (await bench.call("GET", path))[2] == b"metrics\n"
-    for path in ("/ping", "/models", "/"):
+    for path in ("/ping", "/models"):
         assert (await bench.call("GET", path))[0] == 404
+    assert b"/metrics" in (await bench.call("OPTIONS", "/"))[2]
 
 
 async def test_one_address_for_seldon_and_metrics_is_one_listener(make_bench):

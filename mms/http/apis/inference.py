@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from mms.errors import BadRequest
 from mms.http.apis.model_asker import ModelAsker
+from mms.http.apis.model_in_form import model_in_form
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, OPEN, Match, Route, first_values
 from mms.http.routing.document import document_of_model
@@ -21,7 +23,7 @@ from mms.http.routing.operation import (
     errors,
     object_of,
 )
-from mms.http.web.request import state_of
+from mms.http.web.request import content_type_of, state_of
 from mms.http.web.response import json_response
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _INPUT_OR_FORM: Final = {
     "required": True,
 }
 _MODEL_IN_QUERY: Final = Parameter("model_name", "Name of the model.")
+_NO_MODEL: Final = "Parameter model_name is required."
 _PING: Final = object_of(["status"], status=described("string", "Health of the server."))
 
 
@@ -88,11 +91,19 @@ class InferenceApi:
         """Return a prediction by any method, and the description of the model by OPTIONS."""
 
         async def predict(request: web.Request) -> web.StreamResponse:
-            route = self._route(state_of(request).match, state_of(request).query, passes_query)
-            return await self._asker.ask(request, route)
+            match, query = state_of(request).match, state_of(request).query
+            model, body = self._named_model(match, query), None
+            if model is None:
+                body = await self._asker.read_body(request)
+                model = await asyncio.to_thread(model_in_form, content_type_of(request), body)
+            if model is None:
+                raise BadRequest(_NO_MODEL)
+            route = LaneRoute(model, match.values.get("model_version"), passes_query)
+            return await self._asker.ask(request, route, body)
 
         def fast_path(match: Match) -> LaneRoute:
-            return self._route(match, b"", passes_query)
+            values = match.values
+            return LaneRoute(values["model_name"], values.get("model_version"), passes_query)
 
         described_by = {operation.method: operation for operation in operations}
         own = described_by.pop("options", None)
@@ -115,12 +126,7 @@ class InferenceApi:
             ),
         ]
 
-    def _route(self, match: Match, query: bytes, passes_query: bool) -> LaneRoute:
-        return LaneRoute(
-            self._model_of(match, query), match.values.get("model_version"), passes_query
-        )
-
-    def _model_of(self, match: Match, query: bytes) -> str:
+    def _named_model(self, match: Match, query: bytes) -> str | None:
         """Return the model that a path names, or its query, or the only one that there was at the start."""
         if "model_name" in match.values:
             return match.values["model_name"]
@@ -128,15 +134,13 @@ class InferenceApi:
         if named:
             return named
         default = self._host.default_model_name()
-        if default is not None:
-            return default
-        if named is None:
-            raise BadRequest("Parameter model_name is required.")
-        return named
+        return named if default is None else default
 
     async def _describe_model(self, request: web.Request) -> web.StreamResponse:
         match = state_of(request).match
-        model = self._model_of(match, state_of(request).query)
+        model = self._named_model(match, state_of(request).query)
+        if model is None:
+            raise BadRequest(_NO_MODEL)
         self._host.check_model(model, match.values.get("model_version"))
         return json_response(document_of_model(model))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from .conftest import TorchServe
 
 DESCRIBED = [
@@ -213,3 +215,51 @@ def test_every_form_of_an_inference_reaches_the_handler(torchserve: TorchServe) 
     for path in ("/predictions/absent", "/explanations/absent", "/v1/models/absent:predict"):
         reply = torchserve.inference.post(path, "x")
         assert (reply.status, reply.json()["message"]) == (404, "Model not found: absent"), path
+
+
+_FORM = b'--edge\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/x-www-form-urlencoded", b"model_name=echo&data=hello", 200),
+        (
+            'multipart/form-data; boundary="edge"',
+            _FORM % (b"model_name", b"echo") + _FORM % (b"data", b"hello") + b"--edge--\r\n",
+            200,
+        ),
+        ("application/x-www-form-urlencoded", b"data=hello", 400),
+        ('multipart/form-data; boundary="edge"', b"--edge\r\nbroken", 400),
+        ("text/plain", b"model_name=echo", 400),
+    ],
+)
+def test_invocations_take_the_model_from_a_form_that_names_it(
+    torchserve: TorchServe, content_type: str, body: bytes, status: int
+) -> None:
+    assert torchserve.management.post("/models?url=echo.mar&initial_workers=1").status == 200
+    reply = torchserve.inference.post("/invocations", body, content_type=content_type)
+    assert reply.status == status, reply.text
+    if status == 200:
+        assert reply.text == "hello"
+    else:
+        assert reply.json()["message"] == "Parameter model_name is required."
+
+
+def test_options_describe_each_listener_and_the_management_of_a_model(
+    torchserve: TorchServe,
+) -> None:
+    for client in (torchserve.inference, torchserve.management, torchserve.metrics):
+        reply = client.options("/")
+        assert (reply.status, reply.json()["openapi"]) == (200, "3.0.1")
+    assert set(torchserve.metrics.options("/").json()["paths"]["/metrics"]) == {"get"}
+    assert torchserve.metrics.get("/").status == 405
+    assert torchserve.management.options("/models/echo").status == 404
+    assert torchserve.management.post("/models?url=echo.mar").status == 200
+    document = torchserve.management.options("/models/echo").json()
+    assert document["info"]["title"] == "RESTful Management API for: echo"
+    assert {path: set(methods) for path, methods in document["paths"].items()} == {
+        "/models/{model_name}": {"get", "put", "delete"},
+        "/models/{model_name}/{model_version}": {"get", "put", "delete"},
+        "/models/{model_name}/{model_version}/set-default": {"put"},
+    }

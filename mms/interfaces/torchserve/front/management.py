@@ -33,6 +33,7 @@ from mms.http.web.request import content_type_of, header_block, state_of
 from mms.http.web.response import json_response, respond
 from mms.interfaces.torchserve.front.calls import as_own, check_url, version_of
 from mms.interfaces.torchserve.front.description import torchserve_description
+from mms.interfaces.torchserve.front.management_document import management_document
 from mms.interfaces.torchserve.front.paging import page, whole
 from mms.interfaces.torchserve.front.tokens import TokenRing
 from mms.interfaces.torchserve.operations import DESCRIBE
@@ -242,7 +243,7 @@ class ManagementRoutes:
             "DELETE": self._unregister,
         }
         rows += [
-            ("/models/{model_name}", of_model),
+            ("/models/{model_name}", {**of_model, "OPTIONS": self._describe_api}),
             ("/models/{model_name}/{model_version}", of_model),
             ("/models/{model_name}/{model_version}/set-default", {"PUT": self._set_default}),
         ]
@@ -340,6 +341,11 @@ class ManagementRoutes:
 
     async def _describe_all(self, request: web.Request) -> web.StreamResponse:
         return json_response(await self.management.describe_all(request.match_info["model_name"]))
+
+    async def _describe_api(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["model_name"]
+        self._host.check_model(name)
+        return json_response(management_document(name))
 
     async def _is_ready(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["model_name"]
