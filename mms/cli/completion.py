@@ -15,9 +15,9 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS), required=False)
 @click.pass_context
 def completion(context: click.Context, shell: str | None) -> None:
-    """Print the script by which SHELL completes what is typed; by default the shell of the variable SHELL.
+    """Print the script by which a shell completes what is typed.
 
-    For bash, add to ~/.bashrc: eval "$(mms completion bash)"
+    Without SHELL it is the shell of the variable SHELL. For bash, add to ~/.bashrc: eval "$(mms completion bash)"
     """
     from click.shell_completion import get_completion_class
 

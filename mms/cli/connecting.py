@@ -19,7 +19,13 @@ _COMPLETION_S = 1.0
 #: Of what a server says of an error, in characters.
 _MOST_SAID = 10_000
 
-as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+
+def json_option(printed: str) -> Callable[[F], F]:
+    """Give a command `is_json`, by the option that all commands have for it. `printed`: what it says of itself."""
+    return click.option("--json", "is_json", is_flag=True, help=printed)
+
+
+as_json = json_option("Print JSON.")
 of_version = click.option(
     "--version", help="The version of the model; default: its default version."
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mms.cli.connecting import as_json
 from mms.cli.printing import print_json, print_table
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _LEVELS = ("possible", "detected")
     help="Drift is detected from here on.",
 )
 @click.option("--fail-on", type=click.Choice(_LEVELS), help="Exit with 1 from this status on.")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+@as_json
 def drift_command(
     records: tuple[str, ...],
     reference: Path,
@@ -52,10 +53,11 @@ def drift_command(
     possible_from: float,
     detected_from: float,
     fail_on: str | None,
-    as_json: bool,
+    is_json: bool,
 ) -> None:
-    """Compare RECORDS, files of JSON lines as tracking writes them ("-" is standard input), with a reference.
+    """Say how far recorded requests are from a reference.
 
+    RECORDS are files of JSON lines as tracking writes them; "-" is standard input.
     A reference in a file .jsonl is itself records, as of a week when all was well.
     """
     from mms.drift.reference import InvalidReference, read_reference
@@ -74,7 +76,7 @@ def drift_command(
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.UsageError(f"{error.filename}: {error.strerror}") from None
-    if as_json:
+    if is_json:
         print_json(report.describe())
     else:
         _print(report)

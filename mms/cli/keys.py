@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mms.cli.printing import print_json, print_table
+from mms.cli.connecting import as_json
+from mms.cli.printing import CommandGroup, print_json, print_table
 
 if TYPE_CHECKING:
     from mms.security import ApiKey, KeyFile
@@ -76,10 +77,7 @@ def _end_of(context: click.Context, parameter: click.Parameter, text: str | None
     return float(int(time.time()) + int(match[1]) * _SECONDS[match[2]])
 
 
-_as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
-
-
-@click.group()
+@click.group(cls=CommandGroup)
 def keys() -> None:
     """Make, list and revoke the keys of a server with keys_file.
 
@@ -104,7 +102,7 @@ def keys() -> None:
     callback=_end_of,
     help="When the key expires, such as 90d, 12h or 30m from now.",
 )
-@_as_json
+@as_json
 @_on_file
 def create_key(
     file: KeyFile, name: str, roles: tuple[str, ...], expires_at: float | None, is_json: bool
@@ -137,7 +135,7 @@ def create_key(
 
 
 @keys.command("list")
-@_as_json
+@as_json
 @_on_file
 def list_keys(file: KeyFile, is_json: bool) -> None:
     """List the keys: ids, names, roles, times."""
@@ -158,8 +156,9 @@ def list_keys(file: KeyFile, is_json: bool) -> None:
 
 @keys.command("revoke")
 @click.argument("key")
+@as_json
 @_on_file
-def revoke_key(file: KeyFile, key: str) -> None:
+def revoke_key(file: KeyFile, key: str, is_json: bool) -> None:
     """Revoke KEY, named by its id or its name."""
     revoked: list[ApiKey] = []
 
@@ -171,6 +170,9 @@ def revoke_key(file: KeyFile, key: str) -> None:
 
     file.read()
     file.change(remove)
+    if is_json:
+        print_json([_described(gone) for gone in revoked])
+        return
     for gone in revoked:
         print(f"Revoked {gone}.")
 

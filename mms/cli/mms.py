@@ -122,7 +122,7 @@ def metrics(client: Client, part: str, is_json: bool) -> None:
 @click.option("--changed", is_flag=True, help="Leave out settings with their default values.")
 @as_json
 def settings(config: str | None, changed: bool, is_json: bool) -> None:
-    """Show the settings that a server started here would have, and where each comes from."""
+    """Show the settings of a server started here, and their sources."""
     import logging
 
     from mms.cli.printing import print_json, print_table

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mms.cli.connecting import as_json, model_name, of_version, on_management
+from mms.cli.printing import CommandGroup
 from mms.cli.registration_flags import RegistrationCommand
 
 if TYPE_CHECKING:
     from mms.client import Client
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def models() -> None:
     """List, register, scale, watch and unregister models.
 
@@ -119,9 +120,10 @@ def describe(client: Client, name: str, version: str | None, is_json: bool) -> N
 @as_json
 @on_management
 def register(client: Client, archive: str | None, is_json: bool, **values: Any) -> None:
-    """Register ARCHIVE: one of the model store, or a url (http, https, s3, gs).
+    """Register ARCHIVE, one of the model store or a url.
 
-    Without ARCHIVE, --prepackaged and --model-uri say which files a server loads, or --serving-spec names a function.
+    The url is of http, https, s3 or gs. Without ARCHIVE, --prepackaged and --model-uri say which files a server loads,
+    or --serving-spec names a function.
 
     \b
     Examples:
@@ -171,7 +173,9 @@ def _parameters(texts: tuple[str, ...], interface: str | None) -> list[dict[str,
 @as_json
 @on_management
 def scale(client: Client, name: str, workers: int | None, is_json: bool, **values: Any) -> None:
-    """Set how many workers a model has, WORKERS to --max, and change what it was registered with.
+    """Set how many workers a model has, and other numbers of it.
+
+    It has WORKERS, or WORKERS to --max of them. Other options change what the model was registered with.
 
     \b
     Examples:
@@ -204,7 +208,7 @@ def scale(client: Client, name: str, workers: int | None, is_json: bool, **value
 @as_json
 @on_management
 def scaling(client: Client, name: str, version: str | None, is_json: bool) -> None:
-    """Show how many workers a model needs by its load, and what was decided of late."""
+    """Show how many workers a model needs, and what was decided."""
     from mms.cli.printing import print_json, print_table
 
     found = client.models.scaling(name, version)
@@ -255,9 +259,9 @@ def set_default(client: Client, name: str, version: str, is_json: bool) -> None:
 @as_json
 @on_management
 def wait(client: Client, name: str, version: str | None, is_json: bool) -> None:
-    """Wait until a model is registered and its workers have loaded it; --timeout says for how long.
+    """Wait until a model is registered and its workers have loaded it.
 
-    The exit code is 1 where it cannot load, 3 where it was not ready in time.
+    --timeout says for how long.     The exit code is 1 where it cannot load, 3 where it was not ready in time.
     """
     from mms.cli.printing import print_json
     from mms.cli.progress import showing_load

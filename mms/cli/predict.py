@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mms.cli.connecting import model_name, of_version, on_inference
+from mms.cli.connecting import json_option, model_name, of_version, on_inference
 
 if TYPE_CHECKING:
     from mms.client import Answer, Client
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     metavar="TYPE",
     help="Default: what the file's name says, else what the body looks like: JSON, text or bytes.",
 )
-@click.option(
-    "--json", "is_json", is_flag=True, help="Print status, content type and body as JSON."
-)
+@json_option("Print status, content type and body as JSON.")
 @click.option(
     "--stream", "is_streamed", is_flag=True, help="Print what the model answers as it comes."
 )
@@ -53,7 +51,7 @@ def predict(
     is_streamed: bool,
     retries: int,
 ) -> None:
-    """Send FILE to a model, or the body of -d, and print what it answers.
+    """Send FILE, or the body of -d, to MODEL, and print its answer.
 
     Without either standard input is sent, unless it is a terminal; - stands for it, too. On a terminal JSON is
     indented; elsewhere the answer is printed byte for byte. The exit code is 1 for an answer that is an error.

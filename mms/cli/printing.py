@@ -1,4 +1,4 @@
-"""Tables for people: drawn on a terminal, aligned text elsewhere."""
+"""What people read: tables, drawn on a terminal and aligned text elsewhere, and the help of a group of commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import json
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+import click
+
+#: More characters than a sentence has.
+_WHOLE = 1000
 
 
 def print_json(value: Any) -> None:
@@ -55,3 +60,17 @@ def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         # Text, since square brackets in a string would be read as styles.
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
+
+
+class CommandGroup(click.Group):
+    """A group whose help wraps the first sentence of each command, where click's cuts it."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, command.get_short_help_str(_WHOLE))
+            for name, command in commands
+            if command is not None and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

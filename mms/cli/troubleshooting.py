@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import click
 
+from mms.cli.printing import CommandGroup
+
 _PAGE: Final = "https://github.com/marserve/marserve/blob/main/docs/troubleshooting.md"
 #: What an error's text has in it -> the part of the page. The first one counts.
 PARTS: Final[dict[str, str]] = {
@@ -58,7 +60,7 @@ def _in_plain_words(message: str) -> str:
     return message
 
 
-class Commands(click.Group):
+class Commands(CommandGroup):
     """A group of commands whose errors say where there is more about them."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -12,6 +12,7 @@ import click
 
 from mms.cli.bench.compare import compare
 from mms.cli.connecting import NotReachable, as_json, complete_name, connection_options, of_version
+from mms.cli.printing import CommandGroup
 
 if TYPE_CHECKING:
     from mms.load_test import LatencyGoal, LoadPlan, RateTrial, Schedule
@@ -28,7 +29,7 @@ _LONGEST_S = 86_400
 _DURATION_S, _TRIAL_S = 10.0, 5.0
 
 
-class _Bench(click.Group):
+class _Bench(CommandGroup):
     """`mms bench TARGET` is `mms bench run TARGET`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -38,7 +38,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def compare(
     first: Path, second: Path, allow: float | None, reports: tuple[Path, ...], is_json: bool
 ) -> None:
-    """Put two JSON reports of `mms bench` side by side: how B is against A.
+    """Put two JSON reports of `mms bench` side by side.
+
+    It says how B is against A.
 
     \b
     Examples:

@@ -119,7 +119,9 @@ def tune(
     client_certificate: str | None,
     timeout: float,
 ) -> None:
-    """Find the numbers with which MODEL answers the most requests within a goal, and write them down.
+    """Find the numbers with which MODEL answers the most in time.
+
+    In time is within the goal. They are written to a file.
 
     Workers, threads of each, batch size and delay are tried on a copy of the model at the same server, under load;
     other models feel it. Ctrl-C removes the copy and shows what is known by then.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from mms.cli.connecting import as_json
 from mms.cli.new.kinds import KINDS
+from mms.cli.printing import print_json
 from mms.text.brief import brief
 
 
@@ -21,8 +23,9 @@ from mms.text.brief import brief
     show_default=True,
     help="The interface that the code is written to.",
 )
-def new(name: Path, kind: str) -> None:
-    """Write a model, a test of it and a README into the folder NAME, which is made.
+@as_json
+def new(name: Path, kind: str, is_json: bool) -> None:
+    """Write a model, a test and a README into the new folder NAME.
 
     Then `mms serve NAME --reload` serves it.
 
@@ -49,6 +52,13 @@ def new(name: Path, kind: str) -> None:
             (name / file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{name} cannot be written: {error.strerror}.") from None
+    next_commands = [
+        f"mms serve {shlex.quote(shown)} --reload",
+        f"mms predict {title} -f {shlex.quote(f'{shown}/{KINDS[kind].sample_file}')}",
+    ]
+    if is_json:
+        print_json({"folder": str(name), "files": list(files), "next": next_commands})
+        return
     click.echo(f"Wrote {', '.join(files)} into {name}. Next:")
-    click.echo(f"  mms serve {shlex.quote(shown)} --reload")
-    click.echo(f"  mms predict {title} -f {shlex.quote(f'{shown}/{KINDS[kind].sample_file}')}")
+    for command in next_commands:
+        click.echo(f"  {command}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mms.cli.connecting import json_option
 from mms.cli.set_option import SET_OPTION, settings_in
 
 _COMMAND = "mms-serve"
@@ -51,11 +52,8 @@ _DEFAULTS = {"debug_errors": "true", "metrics": "false", "drain_timeout_s": "3"}
 @click.option(
     "--open", "is_opened", is_flag=True, help="Open what the server says of the model in a browser."
 )
-@click.option(
-    "--json",
-    "is_json",
-    is_flag=True,
-    help="Print each line as JSON (the setting log_layout=json), the addresses in the one of the start.",
+@json_option(
+    "Print each line as JSON (the setting log_layout=json), the addresses in the one of the start."
 )
 @SET_OPTION
 def serve(
@@ -72,10 +70,10 @@ def serve(
     is_json: bool,
     more_settings: tuple[str, ...],
 ) -> None:
-    """Serve the model at PATH at once, until Ctrl-C; the current folder without PATH.
+    """Serve the model at PATH at once, until Ctrl-C.
 
-    PATH is a folder with a handler, a .py file, an archive (.mar), or a saved model: .pkl, .joblib, .skops, .onnx, .pt,
-    .bst, .keras, and the folders that MLflow and TensorFlow save.
+    PATH is a folder with a handler (the current one by default), a .py file, an archive (.mar), or a saved model: .pkl,
+    .joblib, .skops, .onnx, .pt, .bst, .keras, and the folders that MLflow and TensorFlow save.
 
     Each request has a line on the screen. Errors of the model have their traceback there, and in the answer what was
     raised. With --reload a change that cannot be loaded leaves the former model serving.

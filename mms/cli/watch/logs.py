@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mms.cli.connecting import complete_name, on_management
+from mms.cli.connecting import complete_name, json_option, on_management
 
 if TYPE_CHECKING:
     from mms.client import Client, LogLine
@@ -36,12 +36,14 @@ _STYLES = {"WARN": "yellow", "ERROR": "red", "FATAL": "bold red", "DEBUG": "dim"
     default=_LEVELS[0],
     help="Only lines of this level and above.",
 )
-@click.option("--json", "is_json", is_flag=True, help="Print each line as JSON.")
+@json_option("Print each line as JSON.")
 @on_management
 def logs(
     client: Client, name: str | None, follow: bool, lines: int, level: str, is_json: bool
 ) -> None:
-    """Show the newest lines of MODEL, or of all models: what they print and log, and what the server says of them.
+    """Show what MODEL, or all models, print and log.
+
+    What the server says of them is among the lines.
 
     \b
     Examples:

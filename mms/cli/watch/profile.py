@@ -67,7 +67,7 @@ def profile(
     native: bool,
     is_json: bool,
 ) -> None:
-    """Watch a worker of MODEL for a while and draw where it spends its time.
+    """Draw where a worker of MODEL spends its time.
 
     It runs on the machine of the server, as root or with the right to trace the worker (CAP_SYS_PTRACE). The model
     serves on meanwhile; send it requests, as a worker that waits has nothing to show.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mms.cli.connecting import model_name, on_management
+from mms.cli.connecting import json_option, model_name, on_management
 
 if TYPE_CHECKING:
     from mms.client import Client
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="How long to wait for them.",
 )
-@click.option("--json", "is_json", is_flag=True, help="Print each sample as JSON.")
+@json_option("Print each sample as JSON.")
 @on_management
 def sample(client: Client, name: str, count: int, seconds: int, is_json: bool) -> None:
-    """Show the next requests to MODEL as they come, with their answers.
+    """Show the next requests to MODEL, and their answers.
 
     Credentials are hidden, and so is what the server's setting sample_redact names.
 

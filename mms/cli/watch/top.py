@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mms.cli.connecting import on_management
+from mms.cli.connecting import json_option, on_management
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod, RenderableType
@@ -68,12 +68,14 @@ class Load:
     show_default=True,
     help="What comes first: the most of it, or by name.",
 )
-@click.option("--json", "is_json", is_flag=True, help="Print a line of JSON for each interval.")
+@json_option("Print a line of JSON for each interval.")
 @on_management
 def top(
     client: Client, names: tuple[str, ...], interval: float, once: bool, sort: str, is_json: bool
 ) -> None:
-    """Show what the models do, live, until Ctrl-C: workers, queue, rate, times, memory.
+    """Show what the models do, live, until Ctrl-C.
+
+    It shows workers, queue, rate, times and memory of each.
 
     Where standard output is no terminal one table is printed, as with --once.
 

@@ -34,7 +34,7 @@ class MlrunInterface(Interface):
     commands = (
         Command(
             "mlrun",
-            "Serve functions made for MLRun, and run scripts that test them.",
+            "Serve functions made for MLRun, and run their scripts.",
             "mms.interfaces.mlrun.cli.commands:mlrun",
         ),
     )

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from mms.cli.printing import CommandGroup
+
 _SERVE = "serve"
 
 
-class _Commands(click.Group):
+class _Commands(CommandGroup):
     """`mms mlrun SPEC` is `mms mlrun serve SPEC`, which most calls want."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
