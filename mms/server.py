@@ -432,7 +432,8 @@ class Server:
             await self._fronts.close()
         await self._host.close()
         if self._spans is not None:
-            await asyncio.to_thread(self._spans.close, _LAST_SPANS_S)
+            given_s = 0.0 if self._stop_at_once.is_set() else _LAST_SPANS_S
+            await asyncio.to_thread(self._spans.close, given_s)
         await self._launcher.close()
         await self._repository.close()
         self._flush_timer.stop()

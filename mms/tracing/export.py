@@ -43,6 +43,8 @@ _SDK = "opentelemetry"
 _MOST_CHARS = 500
 #: How often a collector that does not take spans is in the log, in seconds.
 _WARN_S = 60.0
+#: What a collector that did not take the message before gets for the last ones, in seconds.
+_LAST_TRY_S = 0.3
 
 
 def endpoint_of(url: str, protocol: str) -> str:
@@ -82,12 +84,16 @@ def make_exporter(url: str, protocol: str) -> SpanExporter:
 class _LastProblem(logging.Handler):
     """What the SDK has said last of its own problems, which it says with each message that is not taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_retry: Callable[[], None]) -> None:
+        """`on_retry` is called where the SDK is going to try again, which it says as a warning."""
         super().__init__()
         self.text = ""
+        self._on_retry = on_retry
 
     def emit(self, record: logging.LogRecord) -> None:
         self.text = record.getMessage()[:_MOST_CHARS]
+        if record.levelno < logging.ERROR:
+            self._on_retry()
 
     def take(self) -> str:
         """Return it once, as the end of a sentence."""
@@ -116,12 +122,16 @@ class SpanExport:
         self._queue: deque[FinishedSpan] = deque()
         self._is_due = threading.Event()
         self._is_ending = False
+        self._is_over = False
         #: Spans of the message that the collector has not answered yet.
         self._under_way = 0
         self._thread: threading.Thread | None = None
         self._exporter: SpanExporter | None = None
         self._warned_at = -_WARN_S
-        self._problem = _LastProblem()
+        #: Set when the end waits for nothing more: the thread is over, or the message under way is to be sent again.
+        self._is_settled = threading.Event()
+        self._problem = _LastProblem(self._is_settled.set)
+        self._has_failed = False
         #: Why a collector has not taken spans, as the end of a sentence.
         self._reason = ""
         #: Spans that the collector has taken, that it did not take, and that found the queue full.
@@ -173,15 +183,19 @@ class SpanExport:
         self._thread.start()
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits, and end. After `timeout_s` the rest is lost; it is counted as dropped. Blocking."""
+        """Send what waits, and end. After `timeout_s` the rest is lost; it is counted as dropped. Blocking.
+
+        A collector that is known to be gone is not waited for: what it does not take now it will not in a moment.
+        """
         self._is_ending = True
         self._is_due.set()
         thread, exporter = self._thread, self._exporter
         if thread is None or exporter is None:
             return
-        thread.join(timeout_s)
-        lost = self.failed + self.dropped
-        if thread.is_alive():
+        self._is_settled.wait(min(timeout_s, _LAST_TRY_S) if self._has_failed else timeout_s)
+        lost, reason = self.failed + self.dropped, self._reason
+        if not self._is_over:
+            reason = self._problem.take() or reason
             lost += len(self._queue) + self._under_way
             self.dropped += len(self._queue)
             self._queue.clear()
@@ -191,7 +205,7 @@ class SpanExport:
             exporter.shutdown()
         if lost:
             logger.warning(
-                "%d spans of traces did not reach %s%s", lost, self._where, self._reason or "."
+                "%d spans of traces did not reach %s%s", lost, self._where, reason or "."
             )
 
     def _run(self) -> None:
@@ -204,6 +218,8 @@ class SpanExport:
         finally:
             sdk.removeHandler(self._problem)
             sdk.propagate = True
+            self._is_over = True
+            self._is_settled.set()
 
     def _send_until_end(self) -> None:
         from opentelemetry.sdk.resources import Resource
@@ -241,6 +257,8 @@ class SpanExport:
         except Exception as error:
             is_taken, reason = False, f": {error}"[:_MOST_CHARS]
         self._under_way = 0
+        self._is_settled.clear()
+        self._has_failed = not is_taken
         reason = self._problem.take() or reason
         if is_taken:
             self.exported += len(spans)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -86,6 +87,44 @@ def test_the_end_waits_no_longer_than_it_may_and_counts_what_is_under_way(
         export.add(span(number))
     export.close(0.01)
     assert caplog.messages == ["3 spans of traces did not reach there."]
+
+
+def test_the_end_does_not_wait_for_a_collector_that_is_tried_again(
+    collector: _Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The SDK tries for ten seconds to reach a collector that is gone."""
+
+    def try_again(_: Any) -> Any:
+        logging.getLogger("opentelemetry.exporter").warning("refused, retrying in 1.00s.")
+        collector.asked.set()
+        collector.goes_on.wait()
+        return SpanExportResult.FAILURE
+
+    collector.goes_on.clear()
+    collector.export = try_again  # type: ignore[method-assign]
+    export = export_to(collector)
+    export.add(span())
+    assert collector.asked.wait(10.0)
+    began = time.monotonic()
+    export.close(20.0)
+    assert time.monotonic() - began < 10
+    assert caplog.messages == ["1 spans of traces did not reach there: refused, retrying in 1.00s."]
+
+
+def test_the_end_does_not_wait_for_a_collector_that_did_not_take_the_message_before(
+    collector: _Collector,
+) -> None:
+    collector.result = SpanExportResult.FAILURE
+    export = export_to(collector)
+    export.add(span())
+    eventually("counted", lambda: export.failed == 1)
+    collector.goes_on.clear()
+    collector.asked.clear()
+    export.add(span())
+    assert collector.asked.wait(10.0)
+    began = time.monotonic()
+    export.close(20.0)
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("result", [SpanExportResult.FAILURE, ValueError("odd")])
