@@ -28,6 +28,7 @@ DESCRIPTORS = {
         "google/rpc/status.proto",
         "torchserve/inference.proto",
         "torchserve/management.proto",
+        "torchserve/open_inference.proto",
     ),
     "mms/interfaces/seldon/codec/tensor.binpb": (
         "tensorflow/core/framework/types.proto",

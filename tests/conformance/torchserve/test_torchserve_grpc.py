@@ -19,13 +19,17 @@ MANAGEMENT = "org.pytorch.serve.grpc.management.ManagementAPIsService"
 
 
 class Stub:
-    """Calls methods of a service by their names, with the members of their messages."""
+    """Calls methods of a service by their names, with the members of their messages.
 
-    def __init__(self, service: str, port: int) -> None:
+    `called`: another service that has them.
+    """
+
+    def __init__(self, service: str, port: int, *, called: str = "") -> None:
         pool = descriptor_pool.DescriptorPool()
         for file in descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file:
             pool.Add(file)
         self._service = pool.FindServiceByName(service)
+        self._called = called or service
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
 
     def close(self) -> None:
@@ -38,7 +42,7 @@ class Stub:
         kinds = ("unary" if not streams else "stream" for streams in _streaming(method))
         make = getattr(self._channel, "_".join(kinds))
         call = make(
-            f"/{self._service.full_name}/{name}",
+            f"/{self._called}/{name}",
             request_serializer=request.SerializeToString,
             response_deserializer=answer.FromString,
         )

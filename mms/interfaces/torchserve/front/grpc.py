@@ -32,6 +32,7 @@ from mms.interfaces.torchserve.front.messages import (
     POOL,
     read_message,
 )
+from mms.interfaces.torchserve.front.open_inference import OpenInferenceService
 from mms.interfaces.torchserve.front.prediction_form import form_of
 from mms.interfaces.torchserve.front.prediction_stream import PredictionReply, PredictionStream
 from mms.security import Role
@@ -48,11 +49,12 @@ _PREDICTION_TAG: Final = 1 << 3 | 2
 
 
 class TorchServeServices(InterfaceServices):
-    """The service of inference."""
+    """The services of inference."""
 
     def __init__(self, settings: Settings, host: ModelHost) -> None:
         self._settings = settings
         self._host = host
+        self._open_inference = OpenInferenceService(host)
 
     @classmethod
     def of(cls, settings: Settings, host: ModelHost) -> TorchServeServices:
@@ -65,9 +67,10 @@ class TorchServeServices(InterfaceServices):
         return ManagementService(self._settings, self._host)
 
     def files(self) -> list[tuple[Any, list[str]]]:
-        return [(POOL, [INFERENCE])]
+        return [(POOL, [INFERENCE]), *self._open_inference.files()]
 
     def methods(self) -> Iterator[Method]:
+        yield from self._open_inference.methods()
         path = f"/{INFERENCE}/".encode()
         yield Method(path + b"Ping", begin=self._ping, roles=())
         yield Method(path + b"Predictions", begin=self._predict)

@@ -13,13 +13,18 @@ from mms.errors import BadRequest
 
 INFERENCE: Final = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
 MANAGEMENT: Final = "org.pytorch.serve.grpc.management.ManagementAPIsService"
+OPEN_INFERENCE: Final = "org.pytorch.serve.grpc.openinference.GRPCInferenceService"
 
 POOL: Any = pool_of(Path(__file__).with_name("torchserve.binpb"))
 
 #: By name.
 CLASSES: Final[dict[str, Any]] = {
     name: message_class(POOL, descriptor)
-    for file in ("torchserve/inference.proto", "torchserve/management.proto")
+    for file in (
+        "torchserve/inference.proto",
+        "torchserve/management.proto",
+        "torchserve/open_inference.proto",
+    )
     for name, descriptor in POOL.FindFileByName(file).message_types_by_name.items()
 }
 

@@ -27,47 +27,74 @@ _DATATYPES = {
     "U": "BYTES",
 }
 
+#: Of the context.
+_NAMES = "input_names"
+_REQUEST_ID = "input_request_id"
+
 
 class _Request(NamedTuple):
     """What an answer repeats of its request."""
 
     request_id: str | None
     names: list[str]
+    #: It came by a protocol of tensors, which takes arrays by their names.
+    has_arrays: bool
 
 
 class KServev2Envelope(BaseEnvelope):
     """Joins the inputs of all requests of a batch: a handler gets a mapping for each input, with its name and its data.
 
-    The results of a request are its outputs, each by the name of the input at its place.
+    The results of a request are its outputs, each by the name of the input at its place. Meanwhile `input_names` of the
+    context has the names of all inputs, and `input_request_id` the first request's own id, if it has one.
     """
 
     def __init__(self, handle_fn: Any) -> None:
         super().__init__(handle_fn)
         self._requests: list[_Request] = []
 
+    def handle(self, data: Any, context: Any) -> Any:
+        try:
+            return super().handle(data, context)
+        finally:
+            for name in (_NAMES, _REQUEST_ID):
+                vars(context).pop(name, None)
+
     def parse_input(self, data: Any) -> Any:
         inputs: list[Any] = []
         self._requests = []
         for row in data:
-            body = row.get("data") or row.get("body")
-            if isinstance(body, bytes | bytearray):
-                body = json.loads(body)
-            own = [{**tensor, "data": _values(tensor)} for tensor in body["inputs"]]
-            request_id = body.get("id")
+            body = row.get("inputs")
+            has_arrays = isinstance(body, dict)
+            if has_arrays:
+                own = [_input_of(name, array) for name, array in body.items()]
+                request_id = row.get("id")
+            else:
+                body = row.get("data") or row.get("body")
+                if isinstance(body, bytes | bytearray):
+                    body = json.loads(body)
+                own = [{**tensor, "data": _values(tensor)} for tensor in body["inputs"]]
+                request_id = body.get("id")
             has_id = isinstance(request_id, str) and request_id.strip() != ""
             names = [tensor["name"] for tensor in own]
-            self._requests.append(_Request(request_id if has_id else None, names))
+            self._requests.append(_Request(request_id if has_id else None, names, has_arrays))
             inputs += own
+        setattr(self.context, _NAMES, [tensor["name"] for tensor in inputs])
+        if self._requests and self._requests[0].request_id is not None:
+            setattr(self.context, _REQUEST_ID, self._requests[0].request_id)
         return inputs
 
     def format_output(self, data: Any) -> Any:
         described = (self.context.manifest or {}).get("model", {})
-        answers = []
+        answers: list[Any] = []
         start = 0
         is_alone = len(self._requests) == 1
         for place, request in enumerate(self._requests):
             end = len(data) if is_alone else start + len(request.names)
-            outputs = zip(data[start:end], request.names, strict=False)
+            outputs = list(zip(data[start:end], request.names, strict=False))
+            start = end
+            if request.has_arrays:
+                answers.append({name: np.array(values).flatten() for values, name in outputs})
+                continue
             answers.append(
                 {
                     "id": request.request_id or self.context.get_request_id(place),
@@ -76,8 +103,18 @@ class KServev2Envelope(BaseEnvelope):
                     "outputs": [_output(values, name) for values, name in outputs],
                 }
             )
-            start = end
         return answers
+
+
+def _input_of(name: str, array: Any) -> dict[str, Any]:
+    """Return an array as the document of a request has it."""
+    datatype = _DATATYPES.get(str(array.dtype), "BYTES")
+    shape = list(array.shape)
+    if datatype != "BYTES":
+        return {"name": name, "shape": shape, "datatype": datatype, "data": array.tolist()}
+    first = array.flatten()[0]
+    text = first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+    return {"name": name, "shape": shape, "datatype": datatype, "data": text}
 
 
 def _values(tensor: Any) -> Any:
