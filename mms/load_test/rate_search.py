@@ -91,7 +91,8 @@ class RateSearch:
 
     def _factor(self) -> float:
         """Return by how much the next rate differs: after each step that did not reach the limit by more."""
-        doublings = min(max(len(self.trials) - 1, 0), 6)
+        steps = {rate for rate, held in self.trials if held == bool(self.best)}
+        doublings = min(max(len(steps) - 1, 0), 6)
         return min(math.pow(self._growth, 1 << doublings), max(self._growth, _MOST_GROWTH))
 
     def _again(self) -> float | None:

@@ -24,8 +24,16 @@ _GROWTH: Final = 1.2
 #: While it compares the search knows rates to this share; the last one to the finer.
 _COARSE: Final = 0.12
 _FINE: Final = 0.05
-#: The search begins below what the closed loop shows.
-_FIRST_RATE: Final = 0.85
+#: What brought nothing is tried again only while a search has taken less than this share of an exhaustive one's time.
+#: That one needs, for each numbers, the loads that the first took, and a change in between that is as long as half of
+#: one. The last loads of a search measure the best.
+_SHARE: Final = 0.25
+_CHANGE: Final = 0.5
+_LAST_LOADS: Final = 6
+_LEAST_LOADS: Final = 15
+#: Of what a closed loop shows so much is taken to hold at first, and so much at least later.
+_FIRST_SHARE: Final = 0.85
+_LEAST_SHARE: Final = 0.1
 #: Smaller numbers are as good where they hold this share of the rate.
 _AS_WELL: Final = 0.97
 #: In one direction so many values in a row that do not pay are enough.
@@ -125,6 +133,9 @@ class TuningSearch:
         self._failed: dict[Numbers, float] = {}
         self._failures: Counter[Numbers] = Counter()
         self._held: dict[Numbers, float] = {}
+        self._most_probes = math.inf
+        #: What was held of what clients that wait get, of the numbers that were measured last.
+        self._share = _FIRST_SHARE
         self.best = space.smallest
         self.steps: list[TuningStep] = []
         self.probes_count = 0
@@ -152,7 +163,7 @@ class TuningSearch:
                 yield from self._scan(axis)
             for candidate in self._exchanges():
                 yield from self._try(candidate, "exchange")
-            if self.best == before and is_second:
+            if self.best == before and (is_second or self._is_spent()):
                 break
             # Others on the machine make loads fail: the nearest values have to fail twice.
             is_second = self.best == before
@@ -161,12 +172,26 @@ class TuningSearch:
             yield from self._climb(self.best, self.best_rate, _FINE, tries=2)
 
     def _measure_first(self) -> Generator[Probe, float, None]:
-        capacity = yield from self._ask(Probe(self.best, None))
-        first = max(capacity * _FIRST_RATE, self._lowest)
-        yield from self._climb(self.best, first, _COARSE)
+        yield from self._leap(self.best)
+        exhaustive = sum(1 for _ in self._space.all()) * (self.probes_count + _CHANGE)
+        self._most_probes = max(exhaustive * _SHARE - _LAST_LOADS, _LEAST_LOADS)
         self.steps.append(
             TuningStep("first", self.best, self.best, self._lowest, self.best_rate, is_taken=True)
         )
+
+    def _leap(self, numbers: Numbers) -> Generator[Probe, float, None]:
+        """Find the highest rate of numbers of which little is known, from what they answer to clients that wait."""
+        capacity = yield from self._ask(Probe(numbers, None))
+        yield from self._climb(numbers, max(capacity * self._share, self._lowest), _COARSE)
+        if capacity and numbers in self._held:
+            self._share = min(max(self._held[numbers] / capacity, _LEAST_SHARE), 1.0)
+
+    def _rise(self) -> Generator[Probe, float, None]:
+        """Find the highest rate of the best numbers, which may be near the one that they hold, or far above it."""
+        if (yield from self._holds(self.best, self.best_rate * _GROWTH)):
+            yield from self._leap(self.best)
+        else:
+            yield from self._climb(self.best, self.best_rate, _COARSE)
 
     def _scan(self, axis: str) -> Generator[Probe, float, None]:
         """Try the values of one number, upwards and then downwards, as long as it may pay.
@@ -180,7 +205,7 @@ class TuningSearch:
             ahead = [v for v in values[::direction] if (v - getattr(begun, axis)) * direction > 0]
             tried: list[Numbers] = []
             try:
-                yield from self._advance(axis, ahead, wanted, tried)
+                yield from self._advance(axis, ahead, wanted, tried, direction)
             finally:
                 # Also of a search that is ended now.
                 self.steps += [
@@ -189,27 +214,38 @@ class TuningSearch:
                 ]
 
     def _advance(
-        self, axis: str, values: Sequence[int], wanted: float, tried: list[Numbers]
+        self,
+        axis: str,
+        values: Sequence[int],
+        wanted: float,
+        tried: list[Numbers],
+        direction: int,
     ) -> Generator[Probe, float, None]:
-        """Take the last of these values that holds a rate. What was tried goes on the list."""
-        begun = self.best
-        fruitless = 0
+        """Take the last of these values that holds a rate. What was tried goes on the list.
+
+        Less is tried as long as it pays. In a second pass the nearest larger value is tried again.
+        """
+        steps = fruitless = 0
         for value in values:
-            # The last one is tried in any case: a little more may bring nothing where much more does.
-            if fruitless >= _FRUITLESS and value != values[-1]:
+            if direction < 0 and fruitless:
+                break
+            # The largest one is tried in any case: a little more may bring nothing where much more does.
+            if fruitless >= _FRUITLESS and (value != values[-1] or axis == "delay_ms"):
                 continue
             candidate = self._with(axis, value)
-            if candidate is None or self._is_lost(
-                candidate, wanted, 2 if value == values[0] else 1
-            ):
+            if candidate is None:
+                continue
+            if self._is_lost(candidate, wanted, 2 if value == values[0] and direction > 0 else 1):
+                fruitless += 1
                 continue
             is_held = yield from self._holds(candidate, wanted)
             tried.append(candidate)
             fruitless = 0 if is_held else fruitless + 1
             if is_held:
+                steps += 1
                 self.best = candidate
-        if self.best != begun:
-            yield from self._climb(self.best, self.best_rate, _COARSE)
+        if steps:
+            yield from self._rise()
 
     def _with(self, axis: str, value: int) -> Numbers | None:
         changed = replace(self.best, **{axis: value})
@@ -222,7 +258,7 @@ class TuningSearch:
     def _spare(self, enough: float) -> Generator[Probe, float, None]:
         """Take less of each number as long as that holds a rate which is about as high."""
         for axis in AXES:
-            while (value := self._neighbour(axis, -1)) is not None:
+            while (value := self._neighbour(axis, -1)) is not None and not self._is_spent():
                 candidate = self._with(axis, value)
                 if candidate is None or self._is_lost(candidate, enough):
                     break
@@ -266,23 +302,27 @@ class TuningSearch:
         if (yield from self._holds(candidate, wanted)):
             # Whoever stops now has the better ones.
             self.best = candidate
-            yield from self._climb(candidate, wanted, _COARSE)
+            yield from self._rise()
             rate = self.best_rate
         self.steps.append(TuningStep(axis, before, candidate, wanted, rate, is_taken=rate > 0))
 
     def _climb(
         self, numbers: Numbers, start: float, precision: float, tries: int = 1
     ) -> Generator[Probe, float, None]:
-        """Find the highest rate of some numbers; what is known of them already is not measured again."""
+        """Find the highest rate of some numbers; what is known of them already is not measured again.
+
+        `start`: about where it is thought to be. Lower rates that have held tell no more then.
+        """
+        known = self._held.get(numbers, 0.0)
         search = RateSearch(
-            min(max(start, self._lowest), 1e6),
+            min(max(start, known, self._lowest), 1e6),
             growth=_GROWTH,
             precision=precision,
-            lowest=self._lowest,
+            lowest=max(known, self._lowest),
             tries=tries,
         )
-        if numbers in self._held:
-            search.observe(self._held[numbers], held=True)
+        if known * _GROWTH > start:
+            search.observe(known, held=True)
         if numbers in self._failed:
             search.observe(self._failed[numbers], held=False)
         while (rate := search.next_rate()) is not None:
@@ -303,6 +343,10 @@ class TuningSearch:
     def _is_lost(self, numbers: Numbers, rate: float, times: int = 1) -> bool:
         """Return whether some numbers are known not to hold a rate, having failed so often."""
         return self._failed.get(numbers, math.inf) <= rate and self._failures[numbers] >= times
+
+    def _is_spent(self) -> bool:
+        """Return whether the search has taken its time, and looks no longer for what is unlikely."""
+        return self.probes_count >= self._most_probes
 
     def _ask(self, probe: Probe) -> Generator[Probe, float, float]:
         self.probes_count += 1
