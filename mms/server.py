@@ -54,6 +54,7 @@ from mms.observe import (
     configure_logging,
     events,
     logger_names,
+    server_text,
 )
 from mms.processes import garbage
 from mms.processes.launch_options import STARTED, LaunchOptions
@@ -165,9 +166,9 @@ class Server:
             server_version=__version__,
             host=lambda: self._monitor.latest,
             dropped_lines=lambda: self._logs.dropped_lines,
-            stands_for=settings.stands_for,
+            series=self._series,
+            server_text=server_text(settings),
             collectors=(
-                self._series,
                 *self._host.collectors(),
                 MemoryMetrics(self._memory),
                 FrontMetrics(lambda: self._fronts.process_counts() if self._fronts else []),

@@ -178,8 +178,8 @@ class Interface:
     address_setting = ""
     metrics_address_setting = ""
     metrics_path_setting = ""
-    #: Writes metrics of its own server under that server's names: a function of (aggregates, reading of the host) that
-    #: returns Prometheus text.
+    #: Tells metrics in the form of its own server, where this one stands for that: a function of the settings that
+    #: returns a `ServerText`.
     metrics_text = ""
     #: The setting that has each worker's process report series of its own, labelled `worker_id`.
     worker_id_setting = ""

@@ -6,7 +6,7 @@ from mms.observe.metrics.custom_series import CustomSeries
 from mms.observe.metrics.fronts import FrontCount, FrontMetrics
 from mms.observe.metrics.host import HostMonitor, HostReading, worker_memory
 from mms.observe.metrics.memory import MemoryMetrics
-from mms.observe.metrics.prometheus import PrometheusText
+from mms.observe.metrics.prometheus import PrometheusText, server_text
 from mms.observe.metrics.snapshot import ModelSnapshot, WorkerSnapshot
 from mms.observe.metrics.traces import TraceMetrics
 from mms.observe.metrics.tracking import TrackingMetrics
@@ -40,5 +40,6 @@ __all__ = [
     "RequestRecord",
     "WorkerSnapshot",
     "configure_logging",
+    "server_text",
     "worker_memory",
 ]

@@ -339,6 +339,7 @@ class Recorder:
         for (model, version), one in measured.items():
             series = self.aggregates.batch_series(model, version)
             series.last_at = one.last_at_s + epoch_s
+            series.last_handler_s, series.last_queue_s = one.handler_s[-1], one.queue_s[-1]
             # Before the lists are sorted, each by itself.
             for requests, handler_s in zip(one.sizes, one.handler_s, strict=True):
                 of_size = series.of_size(int(requests))

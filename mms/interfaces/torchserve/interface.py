@@ -24,7 +24,7 @@ class TorchServeInterface(Interface):
     is_management_safe = "mms.interfaces.torchserve.settings:is_management_safe"
     settings = "mms.interfaces.torchserve.settings:TorchServeSettings"
     config_dialect = "mms.interfaces.torchserve.settings:DIALECT"
-    metrics_text = "mms.interfaces.torchserve.front.metrics_text:metrics_text"
+    metrics_text = "mms.interfaces.torchserve.front.metrics_text:TorchServeText"
     metrics_address_setting = "metrics_address"
     composites = "mms.interfaces.torchserve.front.workflows.factory:WorkflowFactory"
     snapshots = "mms.interfaces.torchserve.front.snapshot_writer:SnapshotWriter"

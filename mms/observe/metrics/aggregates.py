@@ -85,7 +85,10 @@ class SizeSeries:
 class BatchSeries:
     """The batches of one model version."""
 
-    __slots__ = ("by_size", "failures", "first_chunk", "handler", "last_at", "queue", "sizes")
+    __slots__ = (
+        *("by_size", "failures", "first_chunk", "handler", "last_at", "last_handler_s"),
+        *("last_queue_s", "queue", "sizes"),
+    )
 
     def __init__(self) -> None:
         #: Seconds that each request waited.
@@ -101,6 +104,8 @@ class BatchSeries:
         self.by_size: dict[int, SizeSeries] = {}
         #: When the last one ended, in seconds since the epoch.
         self.last_at = 0.0
+        #: Of that one, and of its last request.
+        self.last_handler_s = self.last_queue_s = 0.0
 
     def of_size(self, size: int) -> SizeSeries:
         series = self.by_size.get(size)

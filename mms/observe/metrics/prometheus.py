@@ -11,13 +11,13 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mms import faults
 from mms.core import WorkerState
 from mms.interfaces import find_interface, part
-from mms.observe.metrics.aggregates import Histogram
+from mms.observe.metrics.aggregates import Aggregates, Histogram
 from mms.observe.metrics.host import HostReading
 from mms.observe.metrics.snapshot import ModelSnapshot
 from mms.observe.recorder import Recorder
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import HistogramMetricFamily, Metric
 
+    from mms.settings import Settings
+
 _MODEL = ("model", "version")
 
 
@@ -33,6 +35,24 @@ class FamilyMaker(Protocol):
     """Has families of its own to show. Called in the thread of a scrape."""
 
     def collect(self) -> Iterator[Metric]: ...
+
+
+class ServerText(Protocol):
+    """Tells the metrics of the server that this one stands for, in its names and form."""
+
+    def text(
+        self, aggregates: Aggregates, reading: HostReading | None, families: Iterable[Metric]
+    ) -> str:
+        """Return Prometheus text. `families`: what models make. Called in the thread of a scrape."""
+
+
+def server_text(settings: Settings) -> ServerText | None:
+    """Return the text of the server that this one stands for; None where it stands for none that has one."""
+    interface = find_interface(settings.stands_for) if settings.stands_for else None
+    if interface is None or not interface.metrics_text:
+        return None
+    made: ServerText = part(interface.metrics_text)(settings)
+    return made
 
 
 class PrometheusText:
@@ -46,17 +66,19 @@ class PrometheusText:
         server_version: str,
         host: Callable[[], HostReading | None] = lambda: None,
         dropped_lines: Callable[[], int] = lambda: 0,
+        series: FamilyMaker | None = None,
         collectors: Sequence[FamilyMaker] = (),
-        stands_for: str | None = None,
+        server_text: ServerText | None = None,
     ) -> None:
-        """`stands_for`: the interface whose server's metrics are told under that server's names, too."""
+        """`series`: what models make. `server_text`: tells it in the form of the server that this one stands for."""
         self._recorder = recorder
         self._snapshot = snapshot
         self._server_version = server_version
         self._host = host
         self._dropped_lines = dropped_lines
+        self._series = series
         self._collectors = collectors
-        self._more_text = find_interface(stands_for).metrics_text if stands_for else ""
+        self._server_text = server_text
         self._started_at_s = time.time()
         self._registry: CollectorRegistry | None = None
         self._models: Sequence[ModelSnapshot] = ()
@@ -90,11 +112,13 @@ class PrometheusText:
             self._reading = reading
             if self._registry is None:
                 self._registry = self._make_registry()
-            encode, content_type = choose_encoder(accept or "")
+            # OpenMetrics, which Prometheus asks for, has no place for families whose names break its rules.
+            encode, content_type = choose_encoder("" if self._server_text else accept or "")
             text = encode(self._registry)
-            if self._more_text and content_type.startswith("text/plain"):
-                # OpenMetrics has no place for families whose names break its rules.
-                text += part(self._more_text)(self._recorder.aggregates, reading).encode()
+            if self._server_text is not None:
+                families = self._series.collect() if self._series is not None else ()
+                aggregates = self._recorder.aggregates
+                text += self._server_text.text(aggregates, reading, families).encode()
             return content_type, text
 
     def _make_registry(self) -> CollectorRegistry:
@@ -120,6 +144,8 @@ class PrometheusText:
         yield from self._workers()
         yield from self._residency()
         yield from self._host_gauges()
+        if self._series is not None and self._server_text is None:
+            yield from self._series.collect()
         for collector in self._collectors:
             yield from collector.collect()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
@@ -166,30 +165,6 @@ def test_a_model_says_whether_it_is_ready_as_kserve_asks(torchserve: TorchServe)
     management.put("/models/echo?min_worker=1&synchronous=true")
     assert management.get("/v1/models/echo").json() == {"name": "echo", "ready": True}
     assert management.get("/v1/models/absent").status == 404
-
-
-def test_metrics_have_a_listener_of_their_own_and_torchserve_s_names(
-    torchserve: TorchServe,
-) -> None:
-    torchserve.management.post("/models?url=other.mar&initial_workers=1")
-    assert torchserve.inference.post("/predictions/other", "x").status == 200
-    assert torchserve.inference.post("/predictions/other/1.0", "x").status == 200
-    text = torchserve.metrics.get("/metrics").text
-    assert "mms_requests_total" in text
-    assert re.search(r'^Requests2XX\{Level="Host",Hostname="[^"]+",\} \d+\.\d+$', text, re.M)
-    assert re.search(r'^CPUUtilization\{Level="Host",Hostname="[^"]+",\} \d+\.\d+$', text, re.M)
-    names = ("ts_inference_requests_total", "Requests5XX", "nothing")
-    query = "&".join(f"name[]={name}" for name in names)
-    some = torchserve.metrics.get(f"/metrics?{query}").text
-    help = "Torchserve prometheus counter metric with unit: Count"
-    assert [line for line in some.splitlines() if line.startswith("# HELP")] == [
-        f"# HELP Requests5XX {help}",
-        f"# HELP ts_inference_requests_total {help}",
-    ]
-    for version in ("default", "1.0"):
-        labels = f'{{model_name="other",model_version="{version}",hostname="[^"]+",}}'
-        assert re.search(f"^ts_inference_requests_total{labels} 1.0$", some, re.M)
-    assert torchserve.metrics.get("/models").status == 404
 
 
 def test_every_form_of_an_inference_reaches_the_handler(torchserve: TorchServe) -> None:

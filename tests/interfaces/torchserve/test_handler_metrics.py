@@ -37,9 +37,9 @@ def test_a_line_is_in_torchserves_form(context: Context) -> None:
     context.metrics.add_counter("Seen", 2)
     context.metrics.add_error("Wrong", 1)
     assert taken(context) == [
-        "Slow.Seconds:1.5|#stage:first,ModelName:m,Level:Model|#type:GAUGE id-b",
-        "Seen.count:2|#ModelName:m,Level:Model|#type:COUNTER id-a,id-b".replace("count", "Count"),
-        "Wrong.unit:1|#Level:Error|#type:COUNTER",
+        "Slow.Seconds:1.5|#stage:first,ModelName:m,Level:Model id-b",
+        "Seen.Count:2.0|#ModelName:m,Level:Model id-a,id-b",
+        "Wrong.unit:1.0|#Level:Error",
     ]
     assert taken(context) == []
 

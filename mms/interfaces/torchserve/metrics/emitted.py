@@ -21,7 +21,7 @@ _host_name = functools.cache(socket.gethostname)
 
 
 class EmittedMetric:
-    """A value. Its text is TorchServe's line, without the mark in front of it."""
+    """A value. Its text is TorchServe's line in its log."""
 
     __slots__ = ("_kind", "_own", "_time_s", "name", "request_id", "unit", "value")
 
@@ -55,12 +55,18 @@ class EmittedMetric:
         dimensions = ",".join(map(str, self._own))
         request_ids = f",{self.request_id}" if self.request_id else ""
         return (
-            f"{self.name}.{self.unit}:{self.value}|#{dimensions}|#type:{self._kind.name}"
+            f"{self.name}.{self.unit}:{_text(self.value)}|#{dimensions}"
             f"|#hostname:{_host_name()},{self._time_s}{request_ids}"
         )
 
     def __repr__(self) -> str:
         return f"<EmittedMetric {self.name}.{self.unit}:{self.value}>"
+
+
+def _text(value: Any) -> str:
+    """Return a value as TorchServe's log has it: a number with a fraction."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value}.0" if is_whole else str(value)
 
 
 class EmittedMetrics:

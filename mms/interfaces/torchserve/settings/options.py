@@ -143,8 +143,8 @@ class TorchServeSettings:
     metrics_mode: str = option(
         choice("log", "prometheus", "legacy"),
         _SECTION,
-        "With `torchserve`: `prometheus` leaves the two metrics files without lines, unless `metrics` is set. The "
-        "listener has all metrics in any case.",
+        "With `torchserve`: `prometheus` leaves the two metrics files without lines, unless `metrics` is set. With "
+        "`legacy` the listener has of TorchServe's metrics those alone that begin with `ts_`; otherwise it has all.",
         "log",
         is_own=True,
     )
