@@ -83,12 +83,22 @@ def test_what_has_no_json_form_is_named() -> None:
         dumped({"a": object()}, Form.NONE)
 
 
-def test_a_bare_list_is_no_message() -> None:
+def test_a_bare_list_is_no_message_and_the_error_says_what_is_one() -> None:
     for message in ([[1, 2]], [], [{"a": 1}], [None], "a", 5):
-        for strict in (False, True):
-            with pytest.raises(SeldonMicroserviceException) as raised:
-                decode_json(message, strict)
-            assert raised.value.message == f"Invalid request data type: {message}"
+        with pytest.raises(SeldonMicroserviceException) as raised:
+            decode_json(message)
+        said = raised.value.message
+        assert said.startswith(f"Invalid request data type: {message}. A request has data, ")
+        with pytest.raises(SeldonMicroserviceException) as raised:
+            decode_json(message, strict=True)
+        assert raised.value.message == f"Invalid request data type: {message}"
+
+
+def test_what_is_no_message_is_shown_in_a_line_however_long_it_is() -> None:
+    for message in ([1.0] * 10**6, {"a": 10**5000}, "x" * 10**6):
+        with pytest.raises(SeldonMicroserviceException) as raised:
+            decode_json(message, False)
+        assert len(raised.value.message) < 500
 
 
 def test_names_are_asked_for_arrays_of_two_axes_alone() -> None:

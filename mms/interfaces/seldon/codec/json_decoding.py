@@ -18,6 +18,8 @@ from mms.interfaces.seldon.errors import SeldonMicroserviceException
 from mms.tensors.lists import array_of_lists
 from mms.text.brief import brief
 
+_RIGHT: Final = 'A request has data, such as {"data": {"ndarray": [[1.0, 2.0]]}}, or jsonData, strData or binData.'
+
 _PAYLOADS: Final = ("data", "jsonData", "strData", "binData")
 _ARRAYS: Final = ("tensor", "ndarray", "tftensor")
 RAGGED: Final = "data.ndarray is not an array: its rows are of unequal length"
@@ -42,13 +44,13 @@ def decode_json(message: Any, strict: bool = False) -> Incoming:
     a message raises what Python or numpy raise, with the messages that clients of Seldon's wrapper see.
     """
     if not isinstance(message, dict):
-        raise _no_message(message)
+        raise _no_message(message, strict)
     kind = "data"
     if kind not in message:
         # Not before: a generator takes longer than all the rest here.
         kind = next((member for member in _PAYLOADS if member in message), "")
         if not kind:
-            raise _no_message(message)
+            raise _no_message(message, strict)
     meta = message.get("meta")
     if meta is not None and not strict:
         _check_meta(meta)
@@ -78,14 +80,14 @@ def check_json(message: Any, strict: bool) -> None:
     )
 
 
-def messages_of_json(message: Any) -> list[Any]:
+def messages_of_json(message: Any, strict: bool = False) -> list[Any]:
     """Return the messages of an aggregate request: a list, or an object with the list `seldonMessages`.
 
     Raises SeldonMicroserviceException.
     """
     messages = message.get("seldonMessages") if isinstance(message, dict) else message
     if not isinstance(messages, list):
-        raise _no_message(message)
+        raise _no_message(message, strict)
     return messages
 
 
@@ -94,7 +96,7 @@ def decode_aggregate_json(message: Any, strict: bool = False) -> list[Incoming]:
 
     Raises SeldonMicroserviceException; where `strict`, IndexError for an empty list.
     """
-    messages = messages_of_json(message)
+    messages = messages_of_json(message, strict)
     if not messages:
         if strict:
             raise IndexError("list index out of range")
@@ -244,5 +246,9 @@ def _wrong(member: str, wanted: str, value: Any) -> SeldonMicroserviceException:
     )
 
 
-def _no_message(message: Any) -> SeldonMicroserviceException:
-    return SeldonMicroserviceException(f"Invalid request data type: {message}")
+def _no_message(message: Any, strict: bool) -> SeldonMicroserviceException:
+    if strict:
+        return SeldonMicroserviceException(f"Invalid request data type: {message}")
+    # Of a text Seldon shows no quotes.
+    shown = brief(message)[1:-1] if isinstance(message, str) else brief(message)
+    return SeldonMicroserviceException(f"Invalid request data type: {shown}. {_RIGHT}")

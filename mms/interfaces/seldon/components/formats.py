@@ -98,7 +98,7 @@ class JsonFormat(MessageFormat):
         check_json(content, self._is_strict)
 
     def check_all(self, content: Any) -> None:
-        for part in messages_of_json(content):
+        for part in messages_of_json(content, self._is_strict):
             check_json(part, self._is_strict)
 
     def encode(self, data: Any, form: Form, names: ClassNames, meta: dict[str, Any]) -> bytes:
