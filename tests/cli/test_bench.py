@@ -110,6 +110,7 @@ def test_reports_are_printed_written_and_compared(server: FakeServer, folder: Pa
     ("argv", "exit_code", "said"),
     [
         (["gone", "-d", "x"], 1, "404 before the load"),
+        (["gone"], 1, "It had no body: -d or -f gives one."),
         (["m", "-d", "x", "--clients", "1", "--slo", "p99=1us"], 1, "not held"),
         (["m", "-d", "x", "--clients", "1", "--slo", "p99=10s"], 0, ": held"),
         (["m", "--rate", "1", "--clients", "1"], 2, "give one of them"),

@@ -146,12 +146,13 @@ def test_a_server_without_models_says_how_to_add_one(server: FakeServer) -> None
 def test_a_model_is_described_with_its_workers_and_what_failed(server: FakeServer) -> None:
     queue = {"remainingCapacity": 98, "pendingRequests": 2}
     more = {"loadError": "no weights", "loadTraceback": "Traceback ...", "jobQueueStatus": queue}
+    more["workers"] = [{**WORKER, "loadTimes": {"process": 0.1, "import": 0.2}}]
     server.answers["GET /models/m/2"] = (200, described("m", "2", **more))
     result = run("models", "describe", "m", "--version", "2")
     rows = [line.split() for line in result.output.splitlines()]
     assert ["modelName", "m"] in rows
     assert ["waitingRequests", "2"] in rows
-    assert ["9000-a", "READY", "no", "7"] in rows
+    assert ["9000-a", "READY", "no", "7", *["process", "0.1,", "import", "0.2"]] in rows
     assert result.output.endswith("\nTraceback ...\n")
     document = json.loads(run("models", "describe", "m", "--version", "2", "--json").output)
     assert document == described("m", "2", **more)

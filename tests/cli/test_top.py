@@ -65,6 +65,15 @@ def test_a_model_that_did_nothing_has_no_times() -> None:
     assert (load.requests_per_s, load.p50_ms, load.p99_ms, load.batch) == (0.0, None, None, None)
 
 
+def test_memory_that_nobody_has_measured_yet_is_not_shown_as_none(server: FakeServer) -> None:
+    workers = [{"state": "READY", "memory": 0}]
+    quiet = snapshot(model(times=[0, 0, 0], workers=workers))
+    assert loads_between(quiet, quiet, 2.0)[0].memory is None
+    server.answers["GET /console/snapshot"] = (200, quiet)
+    argv = ["top", "--once", "--interval", "0.1", "--management", server.address]
+    assert CliRunner().invoke(main, argv).output.splitlines()[-1].split()[-1] == "-"
+
+
 def test_of_a_model_or_server_that_began_anew_all_counts() -> None:
     after = snapshot(model(times=[4, 0, 0]))
     for before in (snapshot(), snapshot(model(times=[10, 0, 0]))):

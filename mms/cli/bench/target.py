@@ -27,6 +27,7 @@ _MOST_BODIES: Final = 10_000
 _MOST_FIRST: Final = 20
 _FIRST_REDIRECT: Final = 300
 _SHOWN_CHARS: Final = 300
+_NO_BODY: Final = " It had no body: -d or -f gives one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,8 @@ async def check_first(plan: LoadPlan, bodies: Sequence[Body]) -> None:
         if plan.is_stopped():
             return
         if not 0 < answer.status < _FIRST_REDIRECT:
-            raise click.ClickException(_refused(answer, body.name))
+            hint = "" if body.content or request.method == "GET" else _NO_BODY
+            raise click.ClickException(_refused(answer, body.name) + hint)
 
 
 def _refused(answer: FirstAnswer, name: str) -> str:

@@ -34,7 +34,10 @@ _WIDTHS = {"STATE": 9, "REQ/S": 7}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a model did in an interval. Times in milliseconds, memory in bytes; None where there was no request."""
+    """What a model did in an interval.
+
+    Times are in milliseconds, memory in bytes. None: there was no request, or memory has not been measured yet.
+    """
 
     model: str
     version: str | None
@@ -48,7 +51,7 @@ class Load:
     p50_ms: float | None
     p99_ms: float | None
     batch: float | None
-    memory: int
+    memory: int | None
 
 
 @click.command()
@@ -188,7 +191,8 @@ def _load(
         p50_ms=quantile_ms(times, bounds, 0.5),
         p99_ms=quantile_ms(times, bounds, 0.99),
         batch=round(in_batches / batches, 2) if batches else None,
-        memory=sum(worker["memory"] for worker in workers),
+        # What has not been measured is 0 there, and is measured with the metrics of the host.
+        memory=sum(worker["memory"] for worker in workers) or None,
     )
 
 
@@ -218,7 +222,7 @@ def in_order(loads: Sequence[Load], sort: str) -> list[Load]:
             "rate": load.requests_per_s,
             "queue": load.queue,
             "p99": load.p99_ms or 0.0,
-            "memory": load.memory,
+            "memory": load.memory or 0,
         }
         return -most.get(sort, 0.0), load.model, load.version or ""
 
@@ -237,7 +241,7 @@ def _cells(load: Load) -> tuple[str, ...]:
         _number(load.p50_ms),
         _number(load.p99_ms),
         _number(load.batch),
-        f"{load.memory / 2**20:.0f}",
+        "-" if load.memory is None else f"{load.memory / 2**20:.0f}",
     )
 
 
