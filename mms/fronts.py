@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,16 @@ from mms.errors import ConfigurationError
 from mms.interfaces import find_interface, part
 from mms.limits.memory import MemoryLimit
 from mms.machine.cpus import available_cpus
-from mms.observe import FrontCount, Recorder
+from mms.machine.descriptors import connections_for, raise_descriptor_limit
+from mms.observe import FrontCount, Recorder, logger_names
 from mms.processes import garbage
 from mms.security import Access
 from mms.serving import ModelHost
 from mms.settings import Settings
 from mms.settings.option import AUTO_FRONTS
 from mms.sockets.front_processes.front_processes import FrontProcesses
+
+logger = logging.getLogger(logger_names.MODEL_SERVER)
 
 #: With `fronts=auto`. The owner takes a CPU, and workers take most of the others.
 _CPUS_PER_FRONT = 4
@@ -34,6 +38,22 @@ def front_count(settings: Settings) -> int:
     if settings.fronts == AUTO_FRONTS:
         return available_cpus() // _CPUS_PER_FRONT
     return settings.fronts
+
+
+def limit_connections(settings: Settings) -> None:
+    """Have `max_connections` be no more than this process may have files open for. A user who has set it is told."""
+    descriptors = raise_descriptor_limit()
+    # Those that front processes hold are not among the server's own files.
+    possible = connections_for(descriptors) * max(front_count(settings), 1)
+    if possible < settings.max_connections:
+        # Who has not set it is told when connections are refused.
+        if "max_connections" in settings.raw:
+            logger.warning(
+                "At most %d connections are accepted instead of max_connections=%d: this process may have %d files "
+                "open (ulimit -n).",
+                *(possible, settings.max_connections, descriptors),
+            )
+        settings.max_connections = possible
 
 
 class Fronts:

@@ -21,7 +21,7 @@ from typing import Any
 from archiver import Limits
 from mms import faults
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
-from mms.fronts import Fronts, front_count
+from mms.fronts import Fronts, limit_connections
 from mms.interfaces import INTERFACES, PACKAGE_NAMES
 from mms.launch import (
     Launchers,
@@ -33,7 +33,6 @@ from mms.launch import (
 from mms.limits.memory import MemoryLimit
 from mms.log_writer.json_lines import JSON
 from mms.machine.cpus import available_cpus
-from mms.machine.descriptors import connections_for, raise_descriptor_limit
 from mms.machine.gpus import gpu_count
 from mms.machine.installed import packages_of_aws
 from mms.machine.runtime_dir import RuntimeDir
@@ -109,7 +108,7 @@ class Server:
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         self._runtime_dir = RuntimeDir.create(settings.temp_dir)
-        self._limit_connections()
+        limit_connections(settings)
         self._gpu_count = gpu_count(
             settings.number_of_gpu, is_override=settings.is_gpu_number_override
         )
@@ -117,6 +116,12 @@ class Server:
             notice = f"{settings.quoted('number_of_gpu')}: this machine shows {self._gpu_count} GPUs, which are used"
             settings.notices.append((logging.WARNING, notice))
         self._launcher = Launchers.of_settings(settings, self._runtime_dir, PACKAGE_NAMES)
+        self._cluster = None
+        if options.cluster_fd is not None:
+            from mms.cluster.member import ClusterMember
+
+            self._cluster = ClusterMember(options.cluster_fd)
+            self._launcher.borrow_of(self._cluster)
         self._repository = Repository(
             Path(settings.model_store) if settings.model_store else None,
             self._runtime_dir.path / "models",
@@ -147,6 +152,7 @@ class Server:
             self._launcher,
             WorkerEventLog(self._recorder, self._series),
             gpu_count=self._gpu_count,
+            cluster=self._cluster,
         )
         self._memory = MemoryLimit.of_settings(settings)
         self._host.dispatcher.record_batch = self._recorder.batches.append
@@ -186,20 +192,6 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {self._fronts!r}, {self._host!r}>"
-
-    def _limit_connections(self) -> None:
-        descriptors = raise_descriptor_limit()
-        # Those that front processes hold are not among the server's own files.
-        possible = connections_for(descriptors) * max(front_count(self._settings), 1)
-        if possible < self._settings.max_connections:
-            # Who has not set it is told when connections are refused.
-            if "max_connections" in self._settings.raw:
-                logger.warning(
-                    "At most %d connections are accepted instead of max_connections=%d: this process may have %d files "
-                    "open (ulimit -n).",
-                    *(possible, self._settings.max_connections, descriptors),
-                )
-            self._settings.max_connections = possible
 
     # Its life
 
@@ -288,6 +280,9 @@ class Server:
         if settings.has_secrets:
             hide_process()
         await self._launcher.start()
+        if self._cluster is not None:
+            self._cluster.on_lost = self._stop.set
+            await self._unless_stopped(self._cluster.start())
         try:
             await self._unless_stopped(self._host.load_startup_models())
         except Conflict as error:
@@ -363,6 +358,8 @@ class Server:
         if rows and not is_json:
             self._logs.announce("\n".join(rows))
         self._options.report_ready(lines, rows)
+        if self._cluster is not None:
+            self._cluster.report_up({name: str(at) for name, at in settings.addresses.items()})
 
     def _warn(self, text: str | None) -> None:
         """Log what people are to know at once, and tell it to who waits for a server in the background."""
@@ -432,6 +429,8 @@ class Server:
         if self._fronts is not None:
             await self._fronts.close()
         await self._host.close()
+        if self._cluster is not None:
+            self._cluster.close()
         if self._spans is not None:
             given_s = 0.0 if self._stop_at_once.is_set() else _LAST_SPANS_S
             await asyncio.to_thread(self._spans.close, given_s)

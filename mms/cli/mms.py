@@ -13,6 +13,7 @@ import click
 
 from mms.cli.bench.command import bench
 from mms.cli.bench.tune import tune
+from mms.cli.cluster.command import cluster
 from mms.cli.completion import completion
 from mms.cli.connecting import as_json, on_inference, on_management, settings_of
 from mms.cli.drift import drift_command
@@ -170,6 +171,7 @@ for _interface in INTERFACES:
     for _declared in _interface.commands:
         main.add_command(_command_of(_declared))
 main.add_command(bench)
+main.add_command(cluster)
 main.add_command(drift_command)
 main.add_command(keys)
 main.add_command(completion)

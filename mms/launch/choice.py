@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from mms.launch.connection import Link
 from mms.launch.interface import LinkListener, WorkerLink, WorkerSpec
+from mms.launch.nodes.peers import Lenders, PeerLauncher
 from mms.launch.process import ProcessLauncher
 from mms.launch.ray.launcher import RayLauncher, RayOptions
 from mms.machine.runtime_dir import RuntimeDir
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from mms.settings import Settings
 
 _RAY = "ray"
+#: The launcher of workers that another front of a cluster lends. No setting has it: shares decide.
+PEER: Final = "peer"
 
 
 class Launchers:
@@ -25,6 +29,8 @@ class Launchers:
         self._local = local
         self._ray = ray
         self._default = default
+        #: Of workers that other fronts lend; None outside a cluster.
+        self._peers: PeerLauncher | None = None
 
     def __repr__(self) -> str:
         return f"<Launchers {self._local!r}, {self._ray!r}>"
@@ -54,6 +60,10 @@ class Launchers:
         )
         return cls(local, RayLauncher(options, local), settings.launcher)
 
+    def borrow_of(self, lenders: Lenders) -> None:
+        """Have other fronts of a cluster lend the workers whose launcher is `peer`."""
+        self._peers = PeerLauncher(lenders, self)
+
     async def start(self) -> None:
         """Listen for workers. Raises ConfigurationError where Ray is to start them and there is none."""
         await self._local.start()
@@ -64,9 +74,25 @@ class Launchers:
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
     ) -> WorkerLink:
         """Start a worker and return when it can be reached. Raises LaunchFailed."""
+        if spec.launcher == PEER and self._peers is not None:
+            return await self._peers.launch(spec, listener, timeout_s)
         if spec.launcher == _RAY:
             return await self._ray.launch(spec, listener, timeout_s)
         return await self._local.launch(spec, listener, timeout_s)
+
+    async def expect(self, spec: WorkerSpec, secret: str, link: Link) -> dict[str, Any]:
+        """Have connections that say a secret be a link's. Returns what is told to who dials in. Raises LaunchFailed."""
+        assignment = await self._ray.assignment(spec, secret)
+        self._local.socket.expect(secret, link)
+        return assignment.to_members()
+
+    def unexpect(self, secret: str) -> None:
+        """Take no more connections that say it."""
+        self._local.socket.forget(secret)
+
+    def watch_over(self, link: Link) -> None:
+        """Have a worker that answers no heartbeats ended."""
+        self._local.heartbeats.watch(link)
 
     def process_ids(self) -> list[int]:
         return [*self._local.process_ids(), *self._ray.process_ids()]

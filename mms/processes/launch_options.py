@@ -19,6 +19,7 @@ _BY_HAND = "--by-hand"
 _NO_SNAPSHOTS = "--no-snapshots"
 _MODEL = "--model"
 _READY_FD = "--ready-fd"
+_CLUSTER_FD = "--cluster-fd"
 _SETTING = "--set"
 #: Flags with one value -> the option.
 _FLAGS = {
@@ -30,6 +31,7 @@ _FLAGS = {
     "--follow": "followed",
     "--stands-for": "stands_for",
     _READY_FD: "ready_fd",
+    _CLUSTER_FD: "cluster_fd",
 }
 
 
@@ -62,6 +64,8 @@ class LaunchOptions:
     #: A descriptor that the launcher waits on for a line: `ready`, or `failed: ` and the reason. Before it come `up`
     #: once the server listens, and lines for people, each behind `warning: `, `banner: ` or `row: `.
     ready_fd: int | None = None
+    #: Of a front of a cluster: a socket to the actor that has started it (`mms/cluster/`).
+    cluster_fd: int | None = None
 
     def to_argv(self) -> list[str]:
         # Flag and value are one word, so that a value may be anything.
@@ -95,15 +99,16 @@ class LaunchOptions:
             elif flag == _SETTING and "=" in value:
                 name, _, text = value.partition("=")
                 options.settings[name] = text
-            elif flag == _READY_FD and value.isdecimal():
-                options.ready_fd = int(value)
-            elif flag in _FLAGS and flag != _READY_FD and sign:
+            elif flag in (_READY_FD, _CLUSTER_FD) and value.isdecimal():
+                setattr(options, _FLAGS[flag], int(value))
+            elif flag in _FLAGS and flag not in (_READY_FD, _CLUSTER_FD) and sign:
                 setattr(options, _FLAGS[flag], value)
             else:
                 _exit_misused(f"unknown argument {word}")
-        if options.ready_fd is not None:
-            # Workers must not hold it open: its end tells the launcher that the server has died.
-            os.set_inheritable(options.ready_fd, False)
+        for descriptor in (options.ready_fd, options.cluster_fd):
+            if descriptor is not None:
+                # Workers must not hold it open: its end tells the other side that the server has died.
+                os.set_inheritable(descriptor, False)
         return options
 
     def report_up(self) -> None:

@@ -112,6 +112,19 @@ class Options:
                 changes[home] = replace(changes.get(home, getattr(self, home)), **{name: value})
         return replace(self, **changes)
 
+    def changes_to(self: _Options, other: _Options, route: str) -> dict[str, Any] | None:
+        """Return the members by which another registration differs, where a call of this route can change them all.
+
+        None: it is another model's. What no state file keeps does not count.
+        """
+        if self.kept_members() == other.kept_members():
+            return {}
+        names = [name for name, declared in self.all_parameters() if route in declared.routes]
+        values = {name: other.value_of(name) for name in names}
+        changed = {name: v for name, v in values.items() if v != self.value_of(name)}
+        is_all = self.with_values(**changed).kept_members() == other.kept_members()
+        return changed if is_all else None
+
     def kept_members(self) -> dict[str, Any]:
         """Return the members for a state file, JSON-able: those that are not as they are by default."""
         found: dict[str, Any] = {}

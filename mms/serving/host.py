@@ -6,11 +6,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archiver import is_runtime
 from mms import faults
 from mms.core import Registry, Request, recovery
 from mms.errors import (
@@ -19,7 +19,6 @@ from mms.errors import (
     ModelNotFound,
     RequestTimeout,
     ServiceUnavailable,
-    WorkerStartFailed,
 )
 from mms.launch import Launcher
 from mms.machine.cpus import available_cpus
@@ -33,13 +32,15 @@ from mms.serving.health import ping_status, server_problems
 from mms.serving.model_client import ModelClient
 from mms.serving.operations import Operations
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
+from mms.serving.registration.registering import Registering
 from mms.serving.registration.registrar import Registrar
 from mms.serving.removal import ModelRemoval
 from mms.serving.samples import Redaction, RequestSamples
-from mms.serving.served import ServedModel, pooled_models, with_workers
+from mms.serving.served import ServedModel, with_workers
+from mms.serving.shared.cluster import Cluster
+from mms.serving.shared.journal import journal_of
 from mms.serving.state.registration_store import RegistrationStore
 from mms.serving.state.startup_models import LOADING, NOT_REGISTERED, StartupModels, StartupProblem
-from mms.serving.state.state_file import StateFile
 from mms.serving.stored import BoundsOf, Catalog, StoredModels
 from mms.serving.tracking.drift import model_drift
 from mms.serving.tracking.model_tracking import Tracking
@@ -74,7 +75,9 @@ class ModelHost:
         *,
         gpu_count: int = 0,
         environ: Mapping[str, str] | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
+        """`cluster`: with whose other fronts it shares what is registered."""
         self.settings = settings
         self.dispatcher = Dispatcher()
         self.registry: Registry[ServedModel] = Registry(lambda served: served.asks_models)
@@ -91,7 +94,8 @@ class ModelHost:
         self._environ = os.environ if environ is None else environ
         client = ModelClient(self)
         self._workers = ModelWorkers(
-            settings, self.registry, client, self.dispatcher, launcher, record, self._environ
+            *(settings, self.registry, client, self.dispatcher, launcher, record, self._environ),
+            cluster,
         )
         # Another account reaches the server's own folder, but not what it keeps for itself.
         lasting = repository.lasting_requirements_dir if settings.worker_user is None else None
@@ -106,20 +110,30 @@ class ModelHost:
             *(self._register, self._discard, self._environ, gpu_count, self.dispatcher),
             *(self._workers.renew, self._installer),
         )
-        self._startup = StartupModels(
-            *(settings, repository, self.registry, self._registrar.add, self._start),
-            self._workers.live.all,
-        )
-        state_file = StateFile(Path(settings.state_file)) if settings.state_file else None
-        self._store = RegistrationStore(state_file, self.registry, settings)
+        self._store = RegistrationStore(journal_of(settings, cluster), self.registry, settings)
         self.registration_listeners = self._store.listeners
         self._removal = ModelRemoval(self.registry, self._registrar, self._workers, self._store)
+        self._registering = Registering(
+            *(settings, self.registry, self._registrar, self._workers, self._removal, self._store)
+        )
+        self._startup = StartupModels(
+            *(settings, repository, self.registry, self._registrar.add, self._registering.start),
+            self._workers.live.all,
+        )
         swap = ModelSwap(
-            *(self.registry, self._registrar, self._workers, self._removal, self._start),
+            *(self.registry, self._registrar, self._workers, self._removal),
+            self._registering.start,
             timeout_s=settings.unregister_model_timeout,
             at_once=available_cpus(),
         )
         self.watched = Watched(settings, swap, count=self._start_count)
+        if cluster is not None:
+            # With what a server alone has no use for.
+            from mms.serving.shared.front import ClusterFront
+
+            self.watched.shared = ClusterFront(
+                *(cluster, self.registry, self._workers, swap, self._store, self)
+            )
         catalog = Catalog(repository.model_store, repository.limits)
         self.stored = StoredModels(
             *(self.registry, catalog, swap, self._removal, self._startup),
@@ -246,7 +260,11 @@ class ModelHost:
         )
         await self._startup.load(self._start_count, entries, restored)
         self._startup.tell_of_idle_settings()
-        await self._store.save(*(s.name for s in self._startup.models.difference(restored.models)))
+        with suppress(Conflict):
+            # Another front of the cluster has started with the same models, whose registrations this one follows.
+            await self._store.save(
+                *(s.name for s in self._startup.models.difference(restored.models))
+            )
         await self.watched.start()
 
     async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
@@ -265,77 +283,14 @@ class ModelHost:
     async def _register(
         self, options: RegisterOptions, bounds_of: BoundsOf | None = None, *, is_kept: bool = True
     ) -> tuple[ServedModel, Outcome]:
+        self._check_open()
+        return await self._registering.register(options, bounds_of, is_kept=is_kept)
+
+    def _check_open(self) -> None:
+        """Raises ServiceUnavailable where what is registered cannot be changed now."""
         self._registrar.check_open()
-        if options.runtime is not None and not is_runtime(options.runtime):
-            raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
-        self._workers.check_counts(options.initial_workers or 0, options.max_worker)
-        served = await self._registrar.add(options, None)
-        first = served.first_bounds(self.settings.default_workers_per_model)
-        bounds = bounds_of(served) if bounds_of is not None else first
-        models = pooled_models(served)
-        if models:
-            self._workers.start(served, bounds.least, bounds.most)
-        else:
-            self._start(served, bounds.least, bounds.most)
-            await self._nodes_up(served)
-        if not any(model.runners for model in models):
-            await self._keep_model(served, options, is_kept)
-            return served, Outcome(200, None, f'Model "{served.name}" registered')
-        for model in models:
-            model.is_awaited = options.synchronous
-        if not options.synchronous:
-            await self._keep_model(served, options, is_kept)
-            return served, PROCESSING
-        try:
-            outcome = await self._scaled(served)
-        except WorkerStartFailed as error:
-            await self._discard(served)
-            error.note_gone(served.name, served.version)
-            raise
-        finally:
-            for model in models:
-                model.is_awaited = False
-        await self._keep_model(served, options, is_kept)
-        return served, outcome
-
-    def _start(self, served: ServedModel, least: int, most: int) -> None:
-        """Start the workers of a model, and of a graph's nodes as many as its document says."""
-        self._workers.start(served, least, most)
-        for name, workers in served.worker_counts().items():
-            for node in self.registry.versions(name):
-                self._workers.start(with_workers(node, "scale"), workers)
-
-    async def _nodes_up(self, served: ServedModel) -> None:
-        """Wait for the nodes that a new graph has given parameters to. Raises as `_scaled`; the graph is gone then."""
-        nodes = [
-            node for factory in self._registrar.factories for node in factory.owned_nodes(served)
-        ]
-        for node in nodes:
-            try:
-                await self._workers.scaled(node)
-            except WorkerStartFailed:
-                if node.node is None or not node.node.arguments:
-                    continue
-                await self._discard(served)
-                raise
-
-    async def _scaled(self, served: ServedModel) -> Outcome:
-        """Wait for a model's workers. Raises WorkerStartFailed, and Conflict where the model goes meanwhile."""
-        try:
-            outcome = await self._workers.all_scaled(served)
-        except WorkerStartFailed:
-            if self.registry.holds(served):
-                raise
-        if not self.registry.holds(served):
-            raise Conflict(f"Model {served.name} was unregistered while its workers were starting.")
-        return outcome
-
-    async def _keep_model(
-        self, served: ServedModel, options: RegisterOptions, is_kept: bool
-    ) -> None:
-        if is_kept:
-            served.registration = options
-            await self._store.save(served.name)
+        if self.watched.shared is not None:
+            self.watched.shared.check_open()
 
     # Scaling
 
@@ -350,13 +305,14 @@ class ModelHost:
         """Set how many workers a model has. Raises WorkerStartFailed where the call waits and one cannot load."""
         if max_workers < min_workers:
             raise BadRequest("max_worker cannot be less than min_worker.")
+        self._check_open()
         self._workers.check_count("min_worker", min_workers)
         served = with_workers(await self.registry.get(name, version).woken(), "scale")
         self._workers.scale(served, min_workers, max_workers)
         await self._store.save(name)
         if not synchronous:
             return PROCESSING
-        return await self._scaled(served)
+        return await self._registering.scaled(served)
 
     async def change(
         self, name: str, version: str | None, changes: Mapping[str, Any], synchronous: bool
@@ -365,6 +321,7 @@ class ModelHost:
 
         With `synchronous` its workers have them when this returns.
         """
+        self._check_open()
         served = with_workers(await self.registry.get(name, version).woken(), "change")
         await self._workers.change(served, changes)
         await self._store.save(name)
@@ -381,6 +338,7 @@ class ModelHost:
 
         Raises RequestTimeout where that was not enough; the model is back then, without workers.
         """
+        self._check_open()
         if not self.has_model(name, version) and await self._store.drop(name, version):
             return Outcome(200, None, f'Model "{name}" unregistered')
         served = self.registry.get(name, version)
@@ -399,6 +357,7 @@ class ModelHost:
     # Versions
 
     async def set_default(self, name: str, version: str) -> Outcome:
+        self._check_open()
         self.registry.set_default(name, version)
         await self._store.save(name)
         return Outcome(

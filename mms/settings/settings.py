@@ -99,13 +99,18 @@ class Settings(OptionValues):
         return self.inference_address.endpoint == self.management_address.endpoint
 
     @property
-    def listening(self) -> list[Address]:
-        """All addresses that are listened on."""
-        return [
-            address
+    def addresses(self) -> dict[str, Address]:
+        """All addresses that are listened on, by the settings that name them."""
+        return {
+            name: address
             for name, option in all_options().items()
             if option.kind.name == "address" and (address := self.get(name)) is not None
-        ]
+        }
+
+    @property
+    def listening(self) -> list[Address]:
+        """All addresses that are listened on."""
+        return list(self.addresses.values())
 
     @property
     def has_grpc(self) -> bool:

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from mms.cli.mms import main
 from mms.cli.serve import browser, ports
-from mms.cli.serve.own_folder import own_folder
 from mms.cli.serve.ports import PortUnusable, choose_listeners, port_of_management
 from mms.processes.launch_options import LaunchOptions
+from mms.processes.own_folder import own_folder
 from mms.settings import Address, Settings, load_settings
 
 from .conftest import StandIn

@@ -37,6 +37,9 @@ _OF_PROTOCOLS = {
 }
 #: Rooms whose code runs on loops of other processes, or of threads of their own.
 _ELSEWHERE = (
+    "mms/cluster/front_host.py",
+    "mms/cluster/owner.py",
+    "mms/cluster/placing.py",
     "mms/load_test/",
     "mms/worker/",
     "mms/launch/nodes/host.py",

@@ -276,6 +276,8 @@ ROOMS: dict[str, Room] = {
         ("errors", "faults", "machine", "observe", "processes", "security", "settings"),
     ),
     "serving": Room(4, ("mms.serving",)),
+    # The owner of what several fronts serve, and what joins a server to it.
+    "cluster": Room(5, ("mms.cluster",), ("errors", "faults", "launch", "processes")),
     "http": Room(5, ("mms.http",)),
     "grpc": Room(5, ("mms.grpc",)),
     # What interfaces do in the front: their protocols, and the models that ask others.

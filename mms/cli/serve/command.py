@@ -86,11 +86,11 @@ def serve(
       mms serve hello --json | jq .message
     """
     from mms.cli.connecting import settings_of
-    from mms.cli.serve.own_folder import log_variables, own_folder
     from mms.cli.serve.ports import PortUnusable, check_port, choose_listeners
     from mms.cli.serve.target import NoModel, find_target
     from mms.cli.starting import become
     from mms.processes.launch_options import LaunchOptions
+    from mms.processes.own_folder import log_variables, own_folder
 
     flags: dict[str, dict[str, object]] = {
         "log_layout": {"--json": "json" if is_json else None},

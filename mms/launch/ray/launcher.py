@@ -146,6 +146,16 @@ class RayLauncher:
         link.loaded.add_done_callback(lambda _: self._local.heartbeats.watch(link))
         return link
 
+    async def assignment(self, spec: WorkerSpec, secret: str) -> Assignment:
+        """Return what another process is told that is to dial in as a worker. Raises LaunchFailed."""
+        await self._local.socket.ensure_listening()
+        listen = self._options.listen
+        if listen is None or listen[0] in _ANY_HOST:
+            await self._prepare()
+        else:
+            await self._listen(listen[0])
+        return self._assignment(spec, secret)
+
     async def forget(self, key: str) -> None:
         """Keep the model's files no longer."""
         self._placer.forget(key)
@@ -163,8 +173,13 @@ class RayLauncher:
     async def _prepare(self) -> None:
         """Have a connection to Ray, and a place where workers dial in. Raises LaunchFailed."""
         address = await self._placer.connect()
+        if self._is_remote:
+            await self._listen(address)
+
+    async def _listen(self, address: str) -> None:
+        """Have a place where others dial in: of `worker_address`, else of an address of this node."""
         async with self._preparing:
-            if self._listener is not None or not self._is_remote:
+            if self._listener is not None:
                 return
             host, port = self._options.listen or (address, 0)
             authority = await asyncio.to_thread(self._make_authority)

@@ -12,12 +12,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from archiver import Component
+from archiver.model_config import WorkerBounds
 from mms import faults
 from mms.core import Pool, Request, SequencedVersion, Worker, WorkerState, recovery
 from mms.core.residency.footprint import ModelMemory
 from mms.core.scaling.policy import ScalingPolicy
 from mms.errors import BadRequest
 from mms.interfaces import AUTO, INTERFACES, part
+from mms.launch.choice import PEER
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.served.place import DeploymentPlace
 from mms.serving.served.served_model import ServedModel
@@ -44,6 +46,8 @@ class PooledModel(ServedModel):
     """A model with workers of its own."""
 
     pool: Pool
+    #: How many workers all fronts of a cluster are to have; None without a cluster, and its pool says it.
+    wanted: WorkerBounds | None = None
     dispatcher: Dispatcher
     #: Of a model that a graph has for a node: which one.
     node: DeploymentPlace | None = None
@@ -136,6 +140,14 @@ class PooledModel(ServedModel):
         )
 
     @property
+    def has_own_workers(self) -> bool:
+        """Some worker of this very server has loaded, and not only one that another front lends."""
+        return any(
+            worker.state is WorkerState.READY and runner.running.launcher != PEER
+            for worker, runner in self.runners.items()
+        )
+
+    @property
     def _is_loaded_on_demand(self) -> bool:
         model = self.model
         if not self.is_on_demand or model.is_closed:
@@ -183,11 +195,11 @@ class PooledModel(ServedModel):
 
     @property
     def min_workers(self) -> int:
-        return self.pool.min_workers
+        return self.pool.min_workers if self.wanted is None else self.wanted.least
 
     @property
     def max_workers(self) -> int:
-        return self.pool.max_workers
+        return self.pool.max_workers if self.wanted is None else self.wanted.most
 
     @property
     def gpus(self) -> Sequence[int]:
@@ -206,6 +218,19 @@ class PooledModel(ServedModel):
         if not isinstance(model, SequencedVersion):
             return {}
         return {"sequences": model.describe_sequences(time.monotonic())}
+
+    def describe_share(self) -> dict[str, Any]:
+        if self.wanted is None:
+            return {}
+        workers = [runner for worker, runner in self.runners.items() if worker in self.pool.active]
+        borrowed = sum(1 for runner in workers if runner.running.launcher == PEER)
+        return {
+            "ofThisFront": {
+                "minWorkers": self.pool.min_workers,
+                "maxWorkers": self.pool.max_workers,
+                "borrowedWorkers": borrowed,
+            }
+        }
 
     def describe_memory(self) -> dict[str, Any]:
         memory = self.memory

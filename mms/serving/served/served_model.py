@@ -283,6 +283,7 @@ class ServedModel(ABC):
             description["tensors"] = self.declaration.to_members()
         if self.tracking is not None:
             description["tracking"] = self.tracking.describe()
+        description |= self.describe_share()
         description |= self.describe_composition()
         description |= self.describe_sequences()
         description |= self.describe_memory()
@@ -290,6 +291,10 @@ class ServedModel(ABC):
             description["loadError"] = self.load_failure.error
             description["loadTraceback"] = self.load_failure.traceback
         return description
+
+    def describe_share(self) -> dict[str, Any]:
+        """Return the member of its description that tells which workers a front of a cluster has: JSON-able."""
+        return {}
 
     def describe_composition(self) -> dict[str, Any]:
         """Return the members of its description that tell which models it asks: JSON-able."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mms import faults
 from mms.core import Registry
-from mms.errors import ModelNotFound, ServerError
+from mms.errors import Conflict, ModelNotFound, ServerError
 from mms.serving.options import RegisterOptions
 from mms.serving.served import (
     DependencyMissing,
@@ -20,8 +20,9 @@ from mms.serving.served import (
     ServedModel,
     pooled_models,
 )
+from mms.serving.shared.following import IS_FOLLOWING
 from mms.serving.state.idle_models import IdleModels, idle_part
-from mms.serving.state.state_file import StateFile
+from mms.serving.state.state_file import Journal
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -59,7 +60,7 @@ class RegistrationStore:
     """
 
     def __init__(
-        self, file: StateFile | None, registry: Registry[ServedModel], settings: Settings
+        self, file: Journal | None, registry: Registry[ServedModel], settings: Settings
     ) -> None:
         self._file = file
         self._registry = registry
@@ -74,6 +75,8 @@ class RegistrationStore:
         self._writing: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._is_failing = False
+        #: Names that others have changed meanwhile -> the number of the change of ours that was refused for it.
+        self._refused: dict[str, int] = {}
         self._is_closed = file is None
 
     def __repr__(self) -> str:
@@ -84,11 +87,12 @@ class RegistrationStore:
     async def save(self, *names: str) -> None:
         """Return when the file has what the registry has now of the models of these names, and of their owners.
 
-        A failure to write is told of, and tried again.
+        A failure to write is told of, and tried again. Raises Conflict where another front of the cluster has changed
+        one of the names meanwhile.
         """
         for listener in list(self.listeners):
             await listener()
-        if self._is_closed:
+        if self._is_closed or IS_FOLLOWING.get():
             return
         self._note(*names)
         self._changes += 1
@@ -98,6 +102,11 @@ class RegistrationStore:
             if self._writing is None:
                 self._writing = asyncio.get_running_loop().create_task(self._write())
             await asyncio.shield(self._writing)
+        for name in names:
+            if self._refused.get(name, 0) >= change:
+                raise Conflict(
+                    f"Model {name} was changed at another front of the cluster meanwhile, which stands."
+                )
 
     async def _write(self) -> None:
         file = self._file
@@ -109,13 +118,14 @@ class RegistrationStore:
                 names |= {served.name for served in self._registry.all()}
                 names |= {entry["model"] for entry in self._waiting}
             entries = self._entries(names)
-            await asyncio.to_thread(file.change, entries)
+            refused = await asyncio.to_thread(file.change, entries)
         except OSError as error:
             self._fail(file, names, error.strerror or str(error))
         except Exception as error:
             faults.note("state file", error)
             self._fail(file, names, f"{type(error).__name__}: {error}")
         else:
+            self._refused |= dict.fromkeys(refused, changes)
             if self._is_failing:
                 self._is_failing = False
                 logger.info("The state file %s is written again.", file.path)
@@ -130,7 +140,12 @@ class RegistrationStore:
             if self._registry.has_name(name):
                 self._changed |= {s.owner for s in self._registry.versions(name) if s.owner}
 
-    def _fail(self, file: StateFile, names: set[str], reason: str) -> None:
+    def await_models(self, name: str, entries: Iterable[dict[str, Any]]) -> None:
+        """Have these stay in what is kept of a name, beside its models that there are: they are still to be made."""
+        others = [entry for entry in self._waiting if entry["model"] != name]
+        self._waiting = [*others, *entries]
+
+    def _fail(self, file: Journal, names: set[str], reason: str) -> None:
         self._changed |= names
         if not self._is_failing:
             self._is_failing = True
@@ -235,13 +250,13 @@ class RegistrationStore:
         entries = []
         for number, entry in lines.entries:
             try:
-                options = _read(entry)
+                options = registration_in(entry)
             except BrokenEntry as error:
                 logger.error("%s, line %d, is skipped: %s.", file.path, number, error)
                 self._set_aside(file, [(number, _text(entry))])
                 self._note(entry["model"])
                 continue
-            source = _source(entry)
+            source = source_in(entry)
             if source is not None and source not in listed:
                 logger.info(
                     "Model %s is not restored: load_models does not name it any more.",
@@ -345,7 +360,7 @@ class RegistrationStore:
     ) -> ServedModel:
         served = await add(options, entry["model"], replaced)
         served.registration = options
-        served.startup_source = _source(entry)
+        served.startup_source = source_in(entry)
         if (served.name, served.version) != (entry["model"], entry.get("version")):
             logger.warning(
                 "Model %s is now %s %s: the archive at %s has changed meanwhile.",
@@ -374,7 +389,7 @@ class RegistrationStore:
                 except ModelNotFound:
                     continue
 
-    def _set_aside(self, file: StateFile, broken: Any) -> None:
+    def _set_aside(self, file: Journal, broken: Any) -> None:
         numbers = ", ".join(str(number) for number, _ in broken)
         try:
             aside = file.set_aside(broken)
@@ -394,7 +409,8 @@ def _shown(entry: dict[str, Any]) -> str:
     return f"{entry['model']} {version}" if version else str(entry["model"])
 
 
-def _source(entry: dict[str, Any]) -> tuple[str | None, str] | None:
+def source_in(entry: dict[str, Any]) -> tuple[str | None, str] | None:
+    """Return what of `load_models` an entry is from, None for another one."""
     source = entry.get("startup_source")
     return (source[0], source[1]) if source is not None else None
 
@@ -405,7 +421,7 @@ def _text(entry: dict[str, Any]) -> str:
     return json.dumps(entry, separators=(",", ":"))
 
 
-def _read(entry: dict[str, Any]) -> RegisterOptions:
+def registration_in(entry: dict[str, Any]) -> RegisterOptions:
     """Return the registration of an entry. Raises BrokenEntry."""
     _check_scale(entry)
     brought = entry.get("brought", [])

@@ -10,12 +10,12 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mms.errors import ConfigurationError
 from mms.text.brief import brief
@@ -36,6 +36,21 @@ class StateLines:
 
     entries: tuple[tuple[int, dict[str, Any]], ...] = ()
     broken: tuple[tuple[int, str], ...] = ()
+
+
+class Journal(Protocol):
+    """Where registrations are kept. All methods block."""
+
+    @property
+    def path(self) -> Path:
+        """What messages call it."""
+
+    def lock(self) -> None: ...
+    def unlock(self) -> None: ...
+    def read(self) -> StateLines: ...
+    def exists(self) -> bool: ...
+    def change(self, entries: Mapping[str, list[dict[str, Any]]]) -> Collection[str]: ...
+    def set_aside(self, broken: Iterable[tuple[int, str]]) -> Path: ...
 
 
 class StateFile:
@@ -111,8 +126,8 @@ class StateFile:
         """Return whether there is a file: somebody may have removed it."""
         return self.path.exists()
 
-    def change(self, entries: Mapping[str, Iterable[dict[str, Any]]]) -> None:
-        """Put these in place of all that is kept of the models of these names.
+    def change(self, entries: Mapping[str, list[dict[str, Any]]]) -> Collection[str]:
+        """Put these in place of all that is kept of the models of these names. Returns the names it refuses: none.
 
         When it returns they outlive a loss of power. Raises OSError, the file being as it was.
         """
@@ -123,6 +138,7 @@ class StateFile:
             self._append(_encoded(lines))
         if self.path.stat().st_size > 2 * (self._needed_bytes or 0) + _SPARE_BYTES:
             self._rewrite()
+        return ()
 
     def _append(self, data: bytes) -> None:
         with open(self.path, "ab", buffering=0) as file:

@@ -11,6 +11,7 @@ from mms.serving.watched.model_swap import ModelSwap
 from mms.serving.watched.watched_models import WatchedModels
 
 if TYPE_CHECKING:
+    from mms.serving.shared.front import ClusterFront
     from mms.serving.watched.desired_models import DesiredModels
     from mms.settings import Settings
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 class Watched:
     """Owner of what follows files. Called on the event loop.
 
-    `folder`: follows the setting `models_dir`, `desired`: follows `models_file`; None where they are not set.
+    `folder`: follows the setting `models_dir`, `desired`: follows `models_file`, `shared`: follows a cluster; None
+    where there is none of them.
     """
 
     def __init__(self, settings: Settings, swap: ModelSwap, *, count: int) -> None:
@@ -26,6 +28,7 @@ class Watched:
         self._swap = swap
         self.folder: WatchedModels | None = None
         self.desired: DesiredModels | None = None
+        self.shared: ClusterFront | None = None
         if settings.models_dir is not None:
             self.folder = WatchedModels(
                 Path(settings.models_dir),
@@ -54,6 +57,8 @@ class Watched:
             await self.folder.start()
         if self.desired is not None:
             await self.desired.start()
+        if self.shared is not None:
+            self.shared.start()
 
     async def follow(self, path: Path, options: RegisterOptions, register: Register) -> None:
         """Register the model of a path, which may fail, and load it anew when that has changed, until closed."""
@@ -63,6 +68,6 @@ class Watched:
 
     def close(self) -> None:
         """Look no more."""
-        for each in (self.folder, self.desired, *self._alone):
+        for each in (self.folder, self.desired, self.shared, *self._alone):
             if each is not None:
                 each.close()

@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from archiver.model_config import WorkerBounds
 from mms.core import Registry, Worker, WorkerState, recovery
 from mms.errors import BadRequest, WorkerStartFailed
 from mms.interfaces import AUTO, find_interface
-from mms.launch import Launcher
+from mms.launch import Launcher, WorkerSpec
+from mms.launch.choice import PEER
 from mms.machine.cpus import available_cpus
 from mms.machine.memory import total_memory
 from mms.observe import events
@@ -24,6 +26,8 @@ from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.registration.model_factory import WorkerSpecs, change_model
 from mms.serving.served import PooledModel, ServedModel, pooled_models
 from mms.serving.served.pooled_model import new_key
+from mms.serving.shared.cluster import Cluster
+from mms.serving.shared.shares import Shares
 from mms.serving.workers.load_outcome import STOPPED, LoadOutcome
 from mms.serving.workers.load_turns import LoadTurns
 from mms.serving.workers.recycling import RecycledRunner, Recycling, WorkerLimits
@@ -56,7 +60,10 @@ class ModelWorkers:
         launcher: Launcher,
         record: WorkerEvents,
         environ: Mapping[str, str],
+        cluster: Cluster | None = None,
     ) -> None:
+        """`cluster`: whose fronts share the workers of each model; None: this server has them all."""
+        self._shares = Shares(cluster)
         self._settings = settings
         # What the operator starts models with is no mistake of a client's.
         self._most_workers = max(settings.max_workers_per_model, settings.default_workers_per_model)
@@ -122,7 +129,7 @@ class ModelWorkers:
     def renew(self, served: PooledModel) -> None:
         """Have all workers of a model start anew, as it is loaded by now. What it has accepted is answered."""
         pool = served.pool
-        least, most, first = pool.min_workers, pool.max_workers, pool.first_workers
+        least, most, first = served.min_workers, served.max_workers, pool.first_workers
         if not served.pool.active:
             return
         # A parent that workers are forked from has loaded the model as it was.
@@ -156,7 +163,8 @@ class ModelWorkers:
     def scale(
         self, served: PooledModel, min_workers: int, max_workers: int, first_workers: int = 1
     ) -> None:
-        """Start workers, or let some go after what they run, until a model has as many.
+        """Start workers, or let some go after what they run, until a model has as many, of which a cluster's fronts
+        have a share each.
 
         With a minimum of 0 and another maximum a request that finds no worker starts `first_workers`.
         """
@@ -169,6 +177,9 @@ class ModelWorkers:
         if self.residency is not None and not served.runs_on_nodes:
             self.residency.know(served)
             self.residency.note_change()
+        if self._shares:
+            served.wanted = WorkerBounds(min_workers, max_workers)
+            min_workers, max_workers = self._shares.bounds_of(served)
         served.pool.first_workers = first_workers
         served.model.load_backoff.clear()
         served.model.on_demand = partial(self._load_on_demand, served)
@@ -181,6 +192,31 @@ class ModelWorkers:
         self.live.note(served)
         if served.pool.active:
             self._scaler.follow(served)
+
+    def share_anew(self, served: PooledModel) -> None:
+        """Have a model have the workers that are this front's by now: other fronts may have come or gone.
+
+        A worker that is to be this front's, or not any more, is replaced once its successor serves.
+        """
+        pool = served.pool
+        if served.wanted is None:
+            return
+        if self._shares.bounds_of(served) != (pool.min_workers, pool.max_workers):
+            self.scale(served, served.min_workers, served.max_workers, pool.first_workers)
+        for worker in pool.active:
+            self._fit(served, worker)
+
+    def _fit(self, served: PooledModel, worker: Worker) -> None:
+        """Have a worker replaced that should be another front's and is not, or the other way round."""
+        runner = served.runners.get(worker)
+        spec = self._spec_of(served, worker)
+        if runner is not None and runner.running.launcher != spec.launcher:
+            runner.respecify(spec)
+            whose = "another front's" if spec.launcher == PEER else "this front's own"
+            self._recycling.on_spent(served, worker, f"is to be {whose}")
+
+    def _spec_of(self, served: PooledModel, worker: Worker) -> WorkerSpec:
+        return self._shares.applied_to(self.specs.of(served, worker), served)
 
     def shrink(self, served: PooledModel, count: int) -> None:
         """Let workers go after what they run, the newest first, so that so many stay."""
@@ -249,7 +285,7 @@ class ModelWorkers:
             # Workers that it has forked stay; it would fork more that have not what was changed.
             self._forget_parent(served)
         for worker, runner in list(served.runners.items()):
-            runner.respecify(self.specs.of(served, worker))
+            runner.respecify(self._spec_of(served, worker))
             self._replace_if_stale(served, worker)
         self._dispatcher.schedule(served.model)
         self._scaler.follow(served)
@@ -257,7 +293,7 @@ class ModelWorkers:
     def is_changing(self, served: PooledModel) -> bool:
         """Whether some workers do not have what was changed."""
         parameters = served.effective.for_new_workers()
-        return any(served.runners[w].parameters != parameters for w in served.pool.active)
+        return any(served.runners[w].running.parameters != parameters for w in served.pool.active)
 
     async def changed(self, served: PooledModel) -> None:
         """Return once all workers have what was changed. Raises WorkerStartFailed where one cannot load with it."""
@@ -268,7 +304,7 @@ class ModelWorkers:
             await asyncio.sleep(_WAIT_S)
 
     def _replace_if_stale(self, served: PooledModel, worker: Worker) -> None:
-        has = served.runners[worker].parameters
+        has = served.runners[worker].running.parameters
         changed = [n for n, value in served.effective.for_new_workers().items() if has[n] != value]
         if changed:
             self._recycling.on_spent(served, worker, f"was started with another {changed[0]}")
@@ -355,7 +391,7 @@ class ModelWorkers:
         served.runners[worker] = make(
             served.model,
             worker,
-            self.specs.of(served, worker),
+            self._spec_of(served, worker),
             self._launcher,
             self._dispatcher,
             self._record,
@@ -387,7 +423,7 @@ class ModelWorkers:
         In this order: models give way to loads that begin then, and not to all that wait for their turn.
         Raises LaunchFailed and LoadNotWanted.
         """
-        if served.runs_on_nodes:
+        if served.runs_on_nodes or self._shares.is_borrowed(served):
             # It takes nothing of this machine, and may wait for a node for long.
             yield
             return
@@ -402,6 +438,8 @@ class ModelWorkers:
             self.has_loaded = True
             served.model.load_backoff.clear()
             self._replace_if_stale(served, worker)
+            if self._shares:
+                self._fit(served, worker)
             if outcome.interface and outcome.interface != served.interface:
                 served.interface = outcome.interface
                 self._registry.changed()

@@ -92,8 +92,8 @@ class WorkerRunner:
         self._attempt: asyncio.Future[LoadOutcome] = asyncio.get_running_loop().create_future()
         self._model = model
         self._spec = spec
-        #: What the process that runs has of the model's registration.
-        self.parameters = spec.parameters
+        #: What the process that runs was started as.
+        self.running = spec
         self._launcher = launcher
         self._dispatcher = dispatcher
         self._record = record
@@ -198,7 +198,7 @@ class WorkerRunner:
         """One process from start to end. Returns why it ended."""
         worker = self.worker
         worker.reset(self._spec.load.batch_size, self._spec.load.running_places)
-        self.parameters = self._spec.parameters
+        self.running = self._spec
         worker.state = WorkerState.STARTING
         worker.reason = ""
         self._readiness.clear()

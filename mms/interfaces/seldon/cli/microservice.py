@@ -15,7 +15,6 @@ import click
 
 from archiver.component import SERVICE_TYPES
 from mms.cli.connecting import settings_of
-from mms.cli.serve.own_folder import log_variables, own_folder
 from mms.cli.serve.ports import PortUnusable, check_port, choose_listeners
 from mms.cli.set_option import SET_OPTION, settings_in
 from mms.interfaces.seldon.cli.environment import (
@@ -25,6 +24,7 @@ from mms.interfaces.seldon.cli.environment import (
     component_text,
     plan,
 )
+from mms.processes.own_folder import log_variables, own_folder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -8,14 +8,14 @@ import tempfile
 from pathlib import Path
 
 
-def own_folder(command: str, port: int) -> Path:
-    """Return the folder of a command's server on a port; the same one after a restart, so that they do not pile up.
+def own_folder(command: str, place: int | str) -> Path:
+    """Return the folder of a command's server; the same one after a restart, so that they do not pile up.
 
-    Port 0 is any free one: each such server has a new folder.
+    `place`: its port, or another name for it. Port 0 is any free one: each such server has a new folder.
     """
-    if not port:
+    if not place:
         return Path(tempfile.mkdtemp(prefix=f"{command}-"))
-    folder = Path(tempfile.gettempdir()) / f"{command}-{os.getuid()}-{port}"
+    folder = Path(tempfile.gettempdir()) / f"{command}-{os.getuid()}-{place}"
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:

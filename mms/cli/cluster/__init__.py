@@ -1,0 +1,1 @@
+"""`mms cluster`: several fronts on a cluster of Ray."""

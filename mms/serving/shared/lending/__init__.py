@@ -1,0 +1,1 @@
+"""Workers that this front lends to others."""
