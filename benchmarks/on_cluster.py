@@ -1,7 +1,8 @@
 """What a worker on a node costs beside one of the server's own machine, and Ray Serve with the same work.
 
 `python -m benchmarks.on_cluster` prints a table. Ray and this server are those of the Python that runs it; Ray Serve is
-installed below `.bench/`. The worker on a node is on this machine, and reached by mutual TLS over loopback.
+installed below `.bench/`. The workers that Ray places are on this machine: one as on the server's own node, and one as
+on another node, which is reached by mutual TLS, here over loopback.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ class Way:
 
 
 @contextlib.contextmanager
-def _own_server(folder: Path) -> Iterator[tuple[int, int, psutil.Process]]:
-    """Run this server with Ray. Give its ports and its process."""
+def _own_server(folder: Path, *, by_tls: bool) -> Iterator[tuple[int, int, psutil.Process]]:
+    """Run this server with Ray. Give its ports and its process. `by_tls`: workers come as from another machine."""
+    folder.mkdir()
     build_archive(folder / "store")
     port, management_port = free_ports(2)
     settings = {
@@ -76,9 +78,10 @@ def _own_server(folder: Path) -> Iterator[tuple[int, int, psutil.Process]]:
         "management_address": f"http://{HOST}:{management_port}",
         "model_store": str(folder / "store"),
         "ray_address": "local",
-        # A loopback address has workers of this machine come by TLS, too.
-        "worker_address": f"{HOST}:0",
     }
+    if by_tls:
+        # A loopback address has workers of this machine come by TLS, too.
+        settings["worker_address"] = f"{HOST}:0"
     config = folder / "config.properties"
     config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     work = {"BENCH_WORK": "noop", "BENCH_WORK_MS": "0"}
@@ -134,10 +137,12 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oc-", dir="/tmp")))
-        ports = stack.enter_context(_own_server(folder))
+        near = stack.enter_context(_own_server(folder / "near", by_tls=False))
+        far = stack.enter_context(_own_server(folder / "far", by_tls=True))
         ways = [
-            _own_way("this server, a worker beside it", "beside", "process", ports),
-            _own_way("this server, a worker that Ray placed, by TLS", "placed", "ray", ports),
+            _own_way("this server, a worker beside it", "beside", "process", near),
+            _own_way("a worker that Ray placed on the server's node", "placed", "ray", near),
+            _own_way("a worker that Ray placed, by TLS", "placed", "ray", far),
         ]
         if not options.no_serve:
             peer = RayServe()
