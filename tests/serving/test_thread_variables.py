@@ -14,12 +14,18 @@ from mms.serving.registration.model_factory import WorkerSpecs
 
 
 def _variables(
-    workers: int, environ: dict[str, str] | None = None, own: int | None = None, **settings: Any
+    workers: int,
+    environ: dict[str, str] | None = None,
+    own: int | None = None,
+    resources: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> dict[str, str]:
-    asked = RegisterOptions(threads_per_worker=own)
+    asked = RegisterOptions(threads_per_worker=own, ray_resources=resources)
     found = settings_of(**settings)
     served: Any = SimpleNamespace(
-        min_workers=workers,
+        pool=SimpleNamespace(min_workers=workers),
+        interface="mms",
+        runs_on_nodes=settings.get("launcher") == "ray",
         options=SimpleNamespace(asked=asked),
         effective=asked.with_defaults(found),
     )
@@ -36,6 +42,13 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_auto_shares_the_cpus_among_the_model_s_workers(workers: int, threads: str) -> None:
     assert set(_variables(workers, threads_per_worker=0).values()) == {threads}
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(None, "1"), (4, "4"), (0.5, "1")])
+def test_auto_is_the_cpus_that_ray_keeps_for_a_worker(asked: float | None, threads: str) -> None:
+    resources = None if asked is None else {"num_cpus": asked}
+    variables = _variables(2, resources=resources, threads_per_worker=0, launcher="ray")
+    assert set(variables.values()) == {threads}
 
 
 def test_a_number_is_obeyed_and_without_one_nothing_is_set() -> None:

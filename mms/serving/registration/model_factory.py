@@ -263,7 +263,7 @@ class WorkerSpecs:
         if threads is None:
             return {}
         is_own = served.options.asked.threads_per_worker is not None
-        count = threads or max(1, available_cpus() // max(served.min_workers, 1))
+        count = threads or _cpus_of_worker(served)
         hidden = self._hidden
         return {
             name: str(count)
@@ -364,6 +364,13 @@ class WorkerSpecs:
             load_timeout_s=served.load_timeout_s,
             max_frame_bytes=_max_frame_bytes(settings, config.batch_size),
         )
+
+
+def _cpus_of_worker(served: PooledModel) -> int:
+    """Return how many CPUs a worker has to itself: those that Ray keeps for it, else a share of this machine's."""
+    if served.runs_on_nodes:
+        return max(1, int(_resources(served).get("num_cpus", 1)))
+    return max(1, available_cpus() // max(served.pool.min_workers, 1))
 
 
 def _resources(served: PooledModel) -> Mapping[str, Any]:
