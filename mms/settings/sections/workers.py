@@ -43,7 +43,8 @@ class WorkerOptions:
         THREADS,
         _WORKERS,
         "Threads that numeric libraries use in a worker (OpenMP, OpenBLAS, MKL, numexpr). auto: the CPUs that the "
-        "server may use, divided by the model's workers; with `launcher=ray` those that Ray keeps for a worker. Variables that are set for the server, such as "
+        "server may use, divided by the model's workers; with `launcher=ray` those that Ray keeps for a worker. "
+        "Variables that are set for the server, such as "
         "OMP_NUM_THREADS, stay as they are. Without it: OMP_NUM_THREADS is 1, as in MMS.",
         is_own=True,
     )
