@@ -96,6 +96,61 @@ def test_deltas_reasons_and_usage_are_the_handlers(server: Server, model: str) -
     )
 
 
+def _call(name: str, arguments: str, **more: Any) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments} if name else {"arguments": arguments}
+    return {"function": function, **more}
+
+
+_WEATHER = _call("weather", "", id="1", type="function")
+_TIME = _call("time", "{}", id="2", type="function")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [
+            [{**_WEATHER, "index": 0}],
+            [{**_call("", '{"at":'), "index": 0}],
+            [{**_call("", '"here"}'), "index": 0}],
+            [{**_TIME, "index": 1}],
+        ],
+        [[_WEATHER], [_call("", '{"at":')], [_call("", '"here"}')], [_TIME]],
+        [[_call("weather", '{"at":"here"}', id="1", type="function"), _TIME]],
+    ],
+    ids=["in pieces", "in pieces without places", "whole"],
+)
+def test_calls_of_tools_come_whole_and_in_pieces_by_their_places(
+    server: Server, model: str, parts: list[Any]
+) -> None:
+    values = [{"delta": {"tool_calls": calls}} for calls in parts]
+    values.append({"finish_reason": "tool_calls"})
+    [choice] = chat(server, model, values=values).json()["choices"]
+    calls = [_call("weather", '{"at":"here"}', id="1", type="function"), _TIME]
+    assert choice["message"] == {"role": "assistant", "content": None, "tool_calls": calls}
+    assert choice["finish_reason"] == "tool_calls"
+    told = events(chat(server, model, values=values, stream=True))
+    found: dict[int, str] = {}
+    for each in told:
+        for piece in each["choices"][0]["delta"].get("tool_calls", ()):
+            found[piece["index"]] = found.get(piece["index"], "") + piece["function"]["arguments"]
+    assert found == {0: '{"at":"here"}', 1: "{}"}
+
+
+def test_openais_libraries_are_told_of_models_in_their_own_form(server: Server, model: str) -> None:
+    library = {"X-Stainless-Lang": "python"}
+    for name in ("nobody", server.shared("stream")):
+        reply = server.inference.get(f"/v1/models/{name}", headers=library)
+        error = reply.json()["error"]
+        assert (reply.status, error["code"]) == (404, "model_not_found")
+        assert "openai=true" in error["message"]
+    reply = server.inference.request("DELETE", f"/v1/models/{model}", headers=library)
+    assert (reply.status, reply.json()["error"]["type"]) == (405, "invalid_request_error")
+    assert server.inference.get(f"/v1/models/{model}", headers=library).json()["id"] == model
+    # KServe's clients have theirs.
+    assert server.inference.get("/v1/models/nobody").json() == {"error": "Model not found: nobody"}
+    assert server.inference.get(f"/v1/models/{server.shared('stream')}").json()["ready"] is True
+
+
 def test_a_failure_is_told_in_openais_form_before_and_within_a_stream(
     server: Server, model: str
 ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from support.server import Server, manifest, unique_name
+from support.waiting import eventually
 
 pytestmark = [
     pytest.mark.better_than_mms,
@@ -17,6 +19,9 @@ pytestmark = [
 ]
 
 _HANDLER = """
+import time
+
+
 def handle(data, context):
     return [answer(item["body"]) for item in data or ()]
 
@@ -25,6 +30,19 @@ def answer(asked):
     said = asked["prompt"] if "prompt" in asked else asked["messages"][-1]["content"]
     if said == "fail":
         raise ValueError("asked to")
+    if said == "tools":
+        for number in (1, 2):
+            function = {"name": f"tool_{number}", "arguments": "{}"}
+            yield {"delta": {"tool_calls": [{"id": str(number), "type": "function", "function": function}]}}
+        return
+    if said.startswith("endless "):
+        try:
+            while True:
+                yield "on and on "
+                time.sleep(0.01)
+        finally:
+            with open(said.partition(" ")[2], "a") as file:
+                file.write("closed\\n")
     words = said.split()
     for word in words:
         yield word + " "
@@ -32,7 +50,7 @@ def answer(asked):
     yield {"usage": {"prompt_tokens": count, "completion_tokens": count, "total_tokens": 2 * count}}
 """
 _CALLS = """
-import json, sys
+import asyncio, json, sys
 import openai
 client = openai.OpenAI(base_url=sys.argv[1] + "/v1", api_key="none", max_retries=0)
 model = sys.argv[2]
@@ -54,16 +72,58 @@ told["texts"] = [
 ]
 told["listed"] = model in [each.id for each in client.models.list()]
 told["retrieved"] = client.models.retrieve(model).id == model
-for name, asked in (("absent", model + "x"), ("failed", model)):
+failing = [{"role": "user", "content": "fail"}]
+calls = {
+    "absent": lambda: client.chat.completions.create(model=model + "x", messages=failing),
+    "failed": lambda: client.chat.completions.create(model=model, messages=failing),
+    "unknown": lambda: client.models.retrieve(model + "x"),
+}
+for name, call in calls.items():
     try:
-        client.chat.completions.create(model=asked, messages=[{"role": "user", "content": "fail"}])
+        call()
     except openai.APIStatusError as error:
-        told[name] = [type(error).__name__, error.status_code]
+        told[name] = [type(error).__name__, error.status_code, error.code]
+tools = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "tools"}])
+told["tools"] = [[each.id, each.function.name] for each in tools.choices[0].message.tool_calls]
+with client.chat.completions.stream(model=model, messages=[{"role": "user", "content": "tools"}]) as stream:
+    for event in stream:
+        pass
+    told["streamed tools"] = [
+        each.function.arguments for each in stream.get_final_completion().choices[0].message.tool_calls
+    ]
+
+
+async def cancelled():
+    # A deadline of the client's own, and a task that is cancelled while it reads.
+    other = openai.AsyncOpenAI(base_url=sys.argv[1] + "/v1", api_key="none", max_retries=0)
+    endless = [{"role": "user", "content": "endless " + sys.argv[3]}]
+    try:
+        await other.with_options(timeout=0.3).chat.completions.create(model=model, messages=endless)
+    except openai.APITimeoutError as error:
+        told["timeout"] = type(error).__name__
+    begun = asyncio.Event()
+
+    async def read():
+        async for chunk in await other.chat.completions.create(model=model, messages=endless, stream=True):
+            begun.set()
+
+    task = asyncio.create_task(read())
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await other.close()
+
+
+asyncio.run(cancelled())
 print(json.dumps(told))
 """
 
 
-def test_the_official_client_gets_texts_streams_models_and_errors(server: Server) -> None:
+def test_the_official_client_gets_texts_streams_models_and_errors(
+    server: Server, tmp_path: Path
+) -> None:
+    closed = tmp_path / "closed"
+    closed.touch()
     name = unique_name("chat")
     server.write_model(name, _HANDLER, manifest(name))
     assert server.register(name, openai="true", initial_workers=1, synchronous="true").status == 200
@@ -74,6 +134,7 @@ def test_the_official_client_gets_texts_streams_models_and_errors(server: Server
             _CALLS,
             f"http://127.0.0.1:{server.inference.address.port}",
             name,
+            str(closed),
         ],
         capture_output=True,
         text=True,
@@ -88,7 +149,13 @@ def test_the_official_client_gets_texts_streams_models_and_errors(server: Server
         "texts": ["one ", "two "],
         "listed": True,
         "retrieved": True,
-        "absent": ["NotFoundError", 404],
-        "failed": ["InternalServerError", 503],
+        "absent": ["NotFoundError", 404, "model_not_found"],
+        "failed": ["InternalServerError", 503, None],
+        "unknown": ["NotFoundError", 404, "model_not_found"],
+        "tools": [["1", "tool_1"], ["2", "tool_2"]],
+        "streamed tools": ["{}", "{}"],
+        "timeout": "APITimeoutError",
     }
+    # That of the client's own deadline, and the cancelled one.
+    eventually("both generators are closed", lambda: closed.read_text().count("closed") == 2)
     server.unregister(name)

@@ -9,17 +9,16 @@ import orjson
 from aiohttp import web
 
 from mms.bodies.large_json import apart, read_in_pieces
-from mms.errors import BadRequest, ModelNotFound
+from mms.errors import BadRequest
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.lane.head import LaneRoute
 from mms.http.openai.completion import Completion
-from mms.http.openai.errors import error_form
+from mms.http.openai.errors import error_form, no_such_model
 from mms.http.openai.reply import CompletionReply
 from mms.http.routing import INFERENCE_ROLE, Route
 from mms.http.routing.operation import JSON, OBJECT, TEXT, Operation, answer, object_of
 from mms.http.web.request import state_of
 from mms.interfaces import INTERFACES
-from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -103,10 +102,7 @@ class OpenAiApi:
         else:
             served = registry.get(name) if registry.has_name(name) else None
         if served is None or not served.effective.openai:
-            raise ModelNotFound(
-                f"There is no model {brief(name)} that answers OpenAI's clients. "
-                "Models do that are registered with openai=true; GET /v1/models lists them."
-            )
+            raise no_such_model(name)
         return served, version
 
 

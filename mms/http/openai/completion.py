@@ -27,6 +27,8 @@ class Completion:
         self.usage: dict[str, Any] | None = None
         #: Why each choice has ended, by its index; None: it has not.
         self.reasons: dict[int, str | None] = {}
+        #: How many calls of tools each choice has, by its index.
+        self._calls: dict[int, int] = {}
         self._has_usage = has_usage
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._head = {
@@ -105,7 +107,31 @@ class Completion:
             delta = {"content": delta} if delta else {}
         if is_first:
             delta = {"role": "assistant", **delta}
+        if isinstance(delta.get("tool_calls"), list):
+            delta = {**delta, "tool_calls": self._numbered(index, delta["tool_calls"])}
         return {**choice, "delta": delta}
+
+    def _numbered(self, choice: int, calls: list[Any]) -> list[Any]:
+        """Return calls of tools with the places that clients put pieces together by.
+
+        One without a place begins another call where it has an id or a name; otherwise it goes on with the last one.
+        """
+        found = []
+        for call in calls:
+            if isinstance(call, dict):
+                count = self._calls.get(choice, 0)
+                place = call.get("index")
+                if type(place) is not int:
+                    place = count if _begins_call(call) else max(count - 1, 0)
+                self._calls[choice] = max(count, place + 1)
+                call = {**call, "index": place}
+            found.append(call)
+        return found
+
+
+def _begins_call(call: dict[str, Any]) -> bool:
+    function = call.get("function")
+    return bool(call.get("id") or (isinstance(function, dict) and function.get("name")))
 
 
 class WholeCompletion:

@@ -14,6 +14,8 @@ from mms.errors import ModelNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, message_form
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.lane.head import LaneRoute
+from mms.http.openai.errors import error_form as openai_error_form
+from mms.http.openai.errors import is_openai_client, no_such_model
 from mms.http.routing import ANY_ROLE, INFERENCE_ROLE, Match, Route
 from mms.http.routing.operation import JSON, TEXT, Operation, answer, object_of
 from mms.http.routing.route import AnswerForm
@@ -48,7 +50,7 @@ class InstanceRoutes:
         self._host = host
         self._asker = asker
         self._dialects = dialects
-        self._mark = mark
+        self._mark_as_kserve = mark
         self._started_at = int(time.time())
 
     def __repr__(self) -> str:
@@ -132,9 +134,16 @@ class InstanceRoutes:
 
     # What there is
 
+    def _mark(self, request: web.Request) -> None:
+        # The clients of OpenAI's API ask by the same paths which models there are.
+        if is_openai_client(request):
+            state_of(request).error_form = openai_error_form
+        else:
+            self._mark_as_kserve(request)
+
     async def _models(self, request: web.Request) -> web.StreamResponse:
         models = self._host.registry.all()
-        # The clients of OpenAI's API ask by the same path, and read members of their own.
+        # OpenAI's clients read members of their own.
         of_openai = sorted({served.name for served in models if served.effective.openai})
         return _respond(
             {
@@ -155,7 +164,12 @@ class InstanceRoutes:
     async def _ready(self, request: web.Request) -> web.StreamResponse:
         values = state_of(request).match.values
         name, version = values["model"], values.get("model_version")
-        served = self._host.registry.get(name, version)
+        registry = self._host.registry
+        if is_openai_client(request) and not (
+            registry.has_name(name) and registry.get(name).effective.openai
+        ):
+            raise no_such_model(name)
+        served = registry.get(name, version)
         problems = self._host.problems_of(served.name, version)
         if problems:
             # The reasons name models.
