@@ -83,6 +83,17 @@ class Console:
         )
         return reply.status
 
+    def revoke(self, key: str) -> None:
+        """Take a key away; the session that the browser has by it is over when this returns."""
+        KeyFile(self.server.directory / "keys").change(
+            lambda known: [each for each in known if each.name != key]
+        )
+        script = """
+            const done = arguments[0];
+            fetch("/console/session").then((answer) => answer.json()).then(({key}) => done(!key));
+        """
+        self.browser.until("no session", lambda: self.browser.driver.execute_async_script(script))
+
     def login(self, key: str = "all") -> None:
         self.browser.driver.delete_all_cookies()
         self.browser.open("/console")
@@ -107,6 +118,8 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         ("ask", [Role.INFERENCE]),
         ("manage", [Role.MANAGEMENT]),
         ("measure", [Role.METRICS]),
+        ("revoked ask", [Role.INFERENCE]),
+        ("revoked all", list(Role)),
     ):
         keys[name], key = new_key(name, roles, now=0.0)
         file.change(lambda known, key=key: [*known, key])

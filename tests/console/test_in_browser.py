@@ -232,6 +232,47 @@ def test_a_key_for_metrics_alone_is_told_that_there_is_nothing_for_it(full: Cons
     assert full.browser.accessibility_problems() == []
 
 
+def test_the_address_of_a_model_shows_a_key_no_more_than_it_may_do(full: Console) -> None:
+    browser = full.browser
+    for key, heading in (("ask", "Try a model"), ("measure", "Nothing to show")):
+        full.login(key)
+        browser.open("/console#/models/pets")
+        browser.driver.refresh()
+        browser.until("its view", lambda heading=heading: browser.find("h1").text == heading)
+        assert not browser.driver.find_elements("css selector", "[role=tab], .charts")
+    full.login("ask")
+    browser.open("/console#/models/pets")
+    browser.button("Choose").click()
+    try_body(full, '{"want": "table"}')
+    browser.see("dog")
+
+
+@pytest.mark.parametrize("key", ["ask", "all"])
+def test_a_session_that_is_over_asks_for_a_key_and_comes_back_to_where_it_was(
+    full: Console, key: str
+) -> None:
+    browser = full.browser
+    full.login(f"revoked {key}")
+    browser.open("/console#/models/pets")
+    browser.driver.refresh()
+    heading = browser.find("h1").text
+    if key == "ask":
+        browser.button("Choose").click()
+    else:
+        browser.button("Drain…").click()
+    full.revoke(f"revoked {key}")
+    if key == "ask":
+        # Who manages has a stream of snapshots, whose end is found by itself.
+        browser.button("Send").click()
+    browser.see("The session has ended. Log in to go on.")
+    assert not browser.driver.find_elements("css selector", "dialog, [role=tab], .result")
+    browser.field("Key").send_keys(full.keys[key])
+    browser.button("Log in").click()
+    browser.until("where it was", lambda: browser.find("h1").text == heading)
+    # A refusal is no fault of the page; the browser notes it.
+    assert all("401" in text for text in browser.complaints())
+
+
 def test_a_log_out_leaves_nothing_to_see(full: Console) -> None:
     browser = full.browser
     browser.see("pets")
@@ -317,6 +358,21 @@ def test_everything_is_reached_by_the_keyboard(full: Console) -> None:
     browser.see("Drain pets?")
     browser.press(Keys.ESCAPE)
     browser.until("no dialog", lambda: not browser.driver.find_elements("css selector", "dialog"))
+
+
+def test_the_link_that_skips_to_the_content_stays_on_its_page(full: Console) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser = full.browser
+    browser.open("/console#/models/pets")
+    browser.see("W-pets-")
+    browser.driver.find_element("css selector", ".skip").send_keys(Keys.ENTER)
+    browser.until(
+        "the content has the focus",
+        lambda: browser.run("return document.activeElement.id") == "main",
+    )
+    assert browser.find("h1").text == "pets"
+    assert browser.driver.current_url.endswith("#/models/pets")
 
 
 def test_the_page_of_the_api_works_without_a_network_and_asks_for_a_key(full: Console) -> None:

@@ -1,6 +1,19 @@
 // Calls of the server. The token of the session goes with each, so that no other page can have them made.
 
 let token = "";
+let ended = () => {};
+
+// What is done where a call finds that the session it had is over: its time or its key has ended.
+export function whenSessionEnds(act) {
+  ended = act;
+}
+
+// A model may answer 401, too, so that the server says whether there is a session.
+async function lookForEnd(answer) {
+  if (answer.status !== 401 || !token) return;
+  const found = await session();
+  if (!found.token) ended();
+}
 
 export class Refused extends Error {
   constructor(status, message) {
@@ -25,13 +38,16 @@ async function problemOf(answer) {
 
 export async function call(method, path, { body, headers } = {}) {
   const answer = await fetch(path, { method, body, headers: headersOf(headers), redirect: "error" });
+  await lookForEnd(answer);
   if (!answer.ok) throw new Refused(answer.status, await problemOf(answer));
   return answer.json();
 }
 
 // The answer of a model, whatever its status.
-export function predict(path, body, headers, signal) {
-  return fetch(path, { method: "POST", body, headers: headersOf(headers), signal, redirect: "manual" });
+export async function predict(path, body, headers, signal) {
+  const answer = await fetch(path, { method: "POST", body, headers: headersOf(headers), signal, redirect: "manual" });
+  await lookForEnd(answer);
+  return answer;
 }
 
 export async function session() {

@@ -1,6 +1,6 @@
 // The console: who looks, what is shown, and the live snapshots that it is made of.
 
-import { login, logout, session } from "./api.js";
+import { login, logout, session, whenSessionEnds } from "./api.js";
 import { field, h, put, toast } from "./dom.js";
 import { History } from "./history.js";
 import { ModelView } from "./model.js";
@@ -33,12 +33,11 @@ function route() {
       return text;
     }
   });
-  if (parts[0] === "models" && parts[1]) {
-    showView(new ModelView(parts[1], parts[2] ?? null, may));
-  } else if (may.manage) {
-    showView(new Overview(may));
+  const [name, version] = parts[0] === "models" ? [parts[1], parts[2]] : [];
+  if (may.manage) {
+    showView(name ? new ModelView(name, version ?? null, may.predict) : new Overview());
   } else {
-    showView(may.predict ? tryOnly() : metricsOnly());
+    showView(may.predict ? tryOnly(name, version) : metricsOnly());
   }
   main.focus({ preventScroll: true });
   scrollTo(0, 0);
@@ -54,10 +53,10 @@ function metricsOnly() {
   };
 }
 
-// For a key that may ask models and manage nothing.
-function tryOnly() {
-  const name = h("input", { required: true, autocomplete: "off" });
-  const version = h("input", { autocomplete: "off", placeholder: "the default" });
+// For a key that may ask models and manage nothing. A model may be named by the address.
+function tryOnly(named = "", ofVersion = "") {
+  const name = h("input", { required: true, autocomplete: "off", value: named });
+  const version = h("input", { autocomplete: "off", placeholder: "the default", value: ofVersion });
   const place = h("div");
   return {
     title: "Try a model",
@@ -91,7 +90,7 @@ function look() {
 async function again() {
   try {
     const found = await session();
-    if (found.hasKeys && !found.roles.includes("management")) start();
+    if (found.hasKeys && !found.roles.includes("management")) startAnew();
     else look();
   } catch {
     setTimeout(again, 3000);
@@ -122,21 +121,29 @@ function askForKey(problem = "") {
   key.focus();
 }
 
-async function start() {
+// The session is over: what was shown and asked is no longer, and the page of a log-in comes back to where it was.
+function startAnew() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  start("The session has ended. Log in to go on.");
+}
+
+async function start(problem = "") {
   source?.close();
   let found;
   try {
     found = await session();
   } catch (error) {
     put(main, h("p", { role: "alert", text: `The console cannot reach its server: ${error.message}` }));
-    setTimeout(start, 3000);
+    setTimeout(() => start(problem), 3000);
     return;
   }
   document.getElementById("who").textContent = found.key ? `Key ${found.key}` : "";
   document.getElementById("logout").hidden = !found.token;
   if (found.hasKeys && !found.key && !found.roles.includes("management")) {
     removeEventListener("hashchange", route);
-    askForKey();
+    last = null;
+    health.textContent = link.textContent = "";
+    askForKey(problem);
     return;
   }
   may = { manage: found.roles.includes("management"), predict: found.roles.includes("inference") };
@@ -151,9 +158,15 @@ document.getElementById("logout").addEventListener("click", async () => {
   } catch (error) {
     toast(error.message, true);
   }
-  last = null;
-  health.textContent = "";
   start();
 });
+
+// By itself it would go to another address, and so to another view.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+
+whenSessionEnds(startAnew);
 
 start();

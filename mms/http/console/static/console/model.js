@@ -20,11 +20,10 @@ function workersOf({ minWorkers, maxWorkers }) {
 }
 
 export class ModelView {
-  constructor(name, version, may) {
+  constructor(name, version, mayPredict) {
     this.wanted = { name, version };
     this.openedAt = performance.now();
     this.title = nameOf(this.wanted);
-    this.may = may;
     this.state = h("span", { class: "pill", role: "status" });
     this.reasons = h("ul", { class: "reasons" });
     this.facts = h("p", { class: "quiet" });
@@ -36,14 +35,13 @@ export class ModelView {
       (this.buttons[text] = h("button", { type: "button", class: kind, text, disabled: true, onclick: () => act(this.model) }));
     this.panels = {
       Overview: this.overview(),
-      Try: new TryView(this.wanted),
-      ...(may.manage && { Scaling: this.scaling(), Logs: new LogView(this.wanted), Drift: new DriftView(this.wanted) }),
+      ...(mayPredict && { Try: new TryView(this.wanted) }),
+      Scaling: this.scaling(), Logs: new LogView(this.wanted), Drift: new DriftView(this.wanted),
     };
-    if (!may.predict) delete this.panels.Try;
     this.element = h("div", {},
       h("p", {}, h("a", { href: "#/", text: "‹ All models" })),
       h("div", { class: "head" }, h("h1", { text: this.title }), this.state, h("span", { class: "spring" }),
-        may.manage && h("div", { class: "buttons", role: "group", "aria-label": "Change the model" },
+        h("div", { class: "buttons", role: "group", "aria-label": "Change the model" },
           button("Scale…", scale), button("Make default…", setDefault), button("Drain…", drain), button("Unload…", unload))),
       this.facts, this.reasons, this.failure, this.tabs());
     this.choose("Overview");
@@ -179,9 +177,9 @@ export class ModelView {
       model.isDefault ? "default version" : "not the default version", `${model.kind}, interface ${model.interface}`,
       model.hasWorkers && workersOf(model),
       model.hasWorkers && `batches of at most ${model.batchSize}, ${model.batchPolicy}${model.batchPolicyReason ? ` (${model.batchPolicyReason})` : ""}`,
-      model.owner && `part of ${model.owner}`, model.lost > 0 && `${model.lost} requests without an answer`,
+      model.owner && `part of ${model.owner}`, model.lost > 0 && `${model.lost} ${model.lost === 1 ? "request" : "requests"} without the model's answer`,
     ].filter(Boolean).join(" · ");
-    this.failure.hidden = !(this.may.manage && model.state === "failing");
+    this.failure.hidden = model.state !== "failing";
     const said = JSON.stringify(model.reasons);
     if (said !== this.said) {
       this.said = said;

@@ -8,7 +8,7 @@ import { hrefOf, nameOf, pillOf } from "./states.js";
 import { keyOf } from "./history.js";
 
 export class Overview {
-  constructor(may) {
+  constructor() {
     this.title = "Models";
     this.tiles = {};
     const tile = (name) => h("div", {}, h("dt", { text: name }), (this.tiles[name] = h("dd", { text: "–" })));
@@ -35,7 +35,7 @@ export class Overview {
       h("div", { class: "charts" }, this.charts.map((chart) => chart.element)),
       h("section", { "aria-labelledby": "models-title" },
         h("div", { class: "head" }, h("h2", { id: "models-title", text: "Models" }), h("span", { class: "spring" }), this.filter,
-          may.manage && h("button", { type: "button", class: "primary", text: "Load a model…", onclick: loadModel })),
+          h("button", { type: "button", class: "primary", text: "Load a model…", onclick: loadModel })),
         this.models.element, this.more),
       h("section", { "aria-labelledby": "errors-title" },
         h("h2", { id: "errors-title", text: "Recent errors" }), this.errors.element));
