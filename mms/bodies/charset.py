@@ -40,11 +40,16 @@ def charset_of(content_type: str) -> str:
 
 
 def decode(
-    content: bytes | bytearray | memoryview, charset: str, where: str, media_type: str
+    content: bytes | bytearray | memoryview,
+    charset: str,
+    where: str,
+    media_type: str,
+    *,
+    reads_marks: bool = True,
 ) -> str:
     """Return the text. `where` begins the error's message. Raises InvalidInput.
 
-    What is not UTF-8 and has the byte order mark of UTF-16 or UTF-32 is read as such.
+    What is not UTF-8 and has the byte order mark of UTF-16 or UTF-32 is read as such, where it `reads_marks`.
     """
     if charset != UTF_8:
         charset = _known(charset, where)
@@ -52,7 +57,7 @@ def decode(
         return str(content, charset)
     except UnicodeDecodeError as error:
         if charset == UTF_8:
-            text = _text_by_mark(content)
+            text = _text_by_mark(content) if reads_marks else None
             if text is not None:
                 return text
             named = f"UTF-8, as its content type {media_type} requires"

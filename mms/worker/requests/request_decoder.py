@@ -200,8 +200,9 @@ class RequestDecoder:
         where: str,
     ) -> object:
         """Return a body or a part as its content type says. Raises InvalidInput, unless it is kept as it is."""
+        reads_marks = not self._keeps_undecodable
         try:
-            return _value(kind, content, media_type, charset, where)
+            return _value(kind, content, media_type, charset, where, reads_marks=reads_marks)
         except InvalidInput as error:
             if not self._keeps_undecodable:
                 raise
@@ -250,10 +251,12 @@ def _value(
     media_type: str,
     charset: str,
     where: str,
+    *,
+    reads_marks: bool = True,
 ) -> object:
     if kind == _BINARY:
         return content if type(content) is bytearray else bytearray(content)
-    text = decode(content, charset, where, media_type)
+    text = decode(content, charset, where, media_type, reads_marks=reads_marks)
     if kind == _TEXT:
         return text
     try:

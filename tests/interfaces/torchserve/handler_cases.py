@@ -87,6 +87,25 @@ RAISES = "def handle(data, context):\n    if data:\n        {}\n"
 SETS = (
     "def handle(data, context):\n    if data:\n        {}\n    return ['said'] * len(data or [])\n"
 )
+PARTS = (
+    "from ts.handler_utils.utils import send_intermediate_predict_response\n"
+    "def handle(data, context):\n    if data:\n        {}\n    return ['end'] * len(data or [])\n"
+)
+ASYNCHRONOUS = """
+import asyncio
+
+class Service:
+    def initialize(self, context):
+        self.count = 0
+
+    async def handle(self, data, context):
+        await asyncio.sleep(0)
+        self.count += 1
+        word = bytes(data[0]["body"]).decode()
+        if word == "fail":
+            raise ValueError("hidden")
+        return [f"{word} {self.count}"]
+"""
 METRICS = """
 from ts.metrics.dimension import Dimension
 from ts.metrics.metric_cache_errors import MetricsCacheKeyError
@@ -230,6 +249,20 @@ CASES: dict[str, Case] = {
         Call(method="GET"),
         Call(b"query is dropped", path="?a=1&body=2"),
     ),
+    "odd_types": each(
+        TYPES,
+        Call("ab".encode("utf-16"), "text/plain;charset=utf-16"),
+        Call(b'{"a": 1}', "APPLICATION/JSON"),
+        Call(b"x=1;y=2", f"{FORM}; charset=utf-8"),
+        Call(b"[1, 2]", JSON),
+        Call(b"5", JSON),
+        Call(b'"text"', JSON),
+        Call(b"null", JSON),
+    ),
+    "request_properties": each(
+        "[context.request_processor[0].get_request_property(name) for name in ('X-Own', 'absent')]",
+        Call(b"x", headers=(("X-Own", "one"),)),
+    ),
     "headers": each(
         WORDS,
         Call(b"x", headers=(("X-Own", "one"), ("x-lower", "two"))),
@@ -259,7 +292,11 @@ CASES: dict[str, Case] = {
     "unicode_json": each("{'k': 'gr\\u00fc\\u00df \\U0001f600'}"),
     "number_keys": each("{1: 'a', None: 'b', True: 'c'}"),
     "tuple": each("(1, (2, 3))"),
+    "nested": each("[{'a': (1, 2), 'b': {'c': [True, None]}}]"),
+    "big_number": each("2 ** 70"),
     # What an answer cannot be made of.
+    "bytes_in_mapping": each("{'a': b'x'}"),
+    "a_mapping": Case("def handle(data, context):\n    return {'a': 1}\n", (Call(b"x"),)),
     "a_set": each("{1, 2}"),
     "an_object": each("object()"),
     "no_list": Case("def handle(data, context):\n    return 'text'\n", (Call(b"x"),)),
@@ -286,6 +323,16 @@ CASES: dict[str, Case] = {
         + RAISES.format("raise PredictionException('no \"such\" \\u00fc', 404)"),
         (Call(b"x"),),
     ),
+    "prediction_empty": Case(
+        "from ts.utils.util import PredictionException\n"
+        + RAISES.format("raise PredictionException('', 400)"),
+        (Call(b"x"),),
+    ),
+    "assertion": Case(RAISES.format("assert False, 'hidden'"), (Call(b"x"),)),
+    "end_of_process": Case(
+        "import os\n" + RAISES.format("os._exit(3)"),
+        (Call(b"x"),),
+    ),
     # The head of an answer.
     "status": Case(SETS.format("context.set_response_status(201, 'Made', 0)"), (Call(b"x"),)),
     "own_error": Case(SETS.format("context.set_response_status(507, '', 0)"), (Call(b"x"),)),
@@ -300,7 +347,48 @@ CASES: dict[str, Case] = {
     "read_back": each(
         "[context.get_response_status(0), context.get_response_headers(0), context.get_response_content_type(0)]"
     ),
+    "header_letters": Case(
+        SETS.format("context.set_response_header(0, 'X-Own', '\\u00fc')"), (Call(b"x"),)
+    ),
+    "header_twice": Case(
+        SETS.format("[context.set_response_header(0, 'X-Own', word) for word in 'ab']"),
+        (Call(b"x"),),
+    ),
+    "header_of_type": Case(
+        SETS.format("context.set_response_header(0, 'Content-Type', 'text/x')"), (Call(b"x"),)
+    ),
+    "header_of_server": Case(
+        SETS.format("context.set_response_header(0, 'Cache-Control', 'max-age=1')"), (Call(b"x"),)
+    ),
+    "no_content": Case(SETS.format("context.set_response_status(204, 'None', 0)"), (Call(b"x"),)),
+    "odd_status": Case(SETS.format("context.set_response_status(599, 'Odd', 0)"), (Call(b"x"),)),
+    "wrong_place": Case(SETS.format("context.set_response_status(201, 'x', 5)"), (Call(b"x"),)),
+    # Parts of an answer.
+    "parts": Case(
+        PARTS.format(
+            "[send_intermediate_predict_response([part], context.request_ids, 'Sent', 200, context) "
+            "for part in ('text ', {'a': [1]}, 7, b'bytes')]"
+        ),
+        (Call(b"x"),),
+    ),
+    "parts_with_head": Case(
+        PARTS.format(
+            "context.set_response_content_type(0, 'text/event-stream'); "
+            "context.set_response_header(0, 'X-Own', 'value'); "
+            "send_intermediate_predict_response(['first '], context.request_ids, 'Sent', 200, context)"
+        ),
+        (Call(b"x"),),
+    ),
+    "asynchronous": Case(
+        ASYNCHRONOUS,
+        (Call(b"one"), Call(b"fail"), Call(b"two")),
+        (("model-config.yaml", "asyncCommunication: true\nbatchSize: 1\n"),),
+    ),
     # How a handler is made.
+    "no_suffix": Case(EACH.format("'found'"), (Call(b"x"),), handler="service"),
+    "state_of_module": Case(
+        "calls = []\n" + EACH.format("len(calls) or calls.append(1) or 0"), (Call(b"x"), Call(b"x"))
+    ),
     "class_handler": Case(CLASS, (Call(b"1"), Call(b"2"), Call(b"3"))),
     "stages": Case(
         STAGES,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mms.interfaces.torchserve.tensor_bytes import sendable
+from mms.interfaces.torchserve.sent_values import sendable
 from mms.service import PredictionException
 from mms.worker.running.awaiting import is_awaitable
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple
 
 from mms.interfaces.torchserve.context import Context
+from mms.interfaces.torchserve.sent_values import part_of
 from mms.worker.continuous.running_batch import RunningBatch
 from mms.worker.continuous.sequence import Sequence
 from mms.worker.running.awaiting import is_awaitable, wait_for
@@ -74,7 +75,7 @@ class ContinuousBatch(RunningBatch):
             # None, too, ends it: TorchServe answers it as any other request.
             if is_complete is None or is_complete:
                 sequence.end()
-        return values
+        return [part_of(value) for value in values]
 
     def _retire(self, sequence: Sequence) -> None:
         self._seen.discard(sequence)

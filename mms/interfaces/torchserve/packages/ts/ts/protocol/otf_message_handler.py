@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mms.interfaces.absent_name import AbsentName
-from mms.interfaces.torchserve.tensor_bytes import sendable
+from mms.interfaces.torchserve.sent_values import part_of
 
 _PROTOCOL = "workers of this server speak another protocol"
 create_predict_response = AbsentName("ts.protocol.create_predict_response", _PROTOCOL)
@@ -23,4 +23,4 @@ def send_intermediate_predict_response(
     """
     with context._together():
         for place in req_id_map:
-            context.send_chunk(sendable(ret[place]), place)
+            context.send_chunk(part_of(ret[place]), place)
