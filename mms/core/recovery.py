@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Deaths of workers after which a request is taken for their cause.
 _POISON_DEATHS = 2
+#: Workers of one node whose deaths in a row count once: a node that ends takes them all, one shortly after another.
+_MOST_OF_A_NODE = 3
 
 
 def lose_worker(model: ModelVersion, worker: Worker, now: float, cause: str = "") -> list[Request]:
@@ -39,7 +41,7 @@ def lose_worker(model: ModelVersion, worker: Worker, now: float, cause: str = ""
     is_crash = not worker.was_timed_out and model.config.has_retry
     running = {request for batch in batches for request in batch.requests}
     ended = [stream for stream in streams if stream.has_begun or stream.request not in running]
-    poison = _lose_streams(model, ended, cause, is_crash=is_crash)
+    poison = _lose_streams(model, ended, cause, worker.node, is_crash=is_crash)
     if not batches:
         return poison
     size = worker.batch_size
@@ -55,8 +57,8 @@ def lose_worker(model: ModelVersion, worker: Worker, now: float, cause: str = ""
                     request.fail(_died(cause))
                     continue
                 if not (is_refuted and request.deaths):
-                    request.deaths += 1
-                if request.deaths >= _POISON_DEATHS:
+                    request.deaths += (worker.node,)
+                if _is_poison(request):
                     request.fail(_died(cause))
                     poison.append(request)
                     continue
@@ -73,11 +75,11 @@ def lose_worker(model: ModelVersion, worker: Worker, now: float, cause: str = ""
 
 
 def _lose_streams(
-    model: ModelVersion, streams: Sequence[OpenStream], cause: str, *, is_crash: bool
+    model: ModelVersion, streams: Sequence[OpenStream], cause: str, node: str, *, is_crash: bool
 ) -> list[Request]:
     """Take the streams of a worker that is gone: what nothing has been sent of may begin once more, elsewhere.
 
-    Returns the requests that failed as `lose_worker` does.
+    `node`: the worker's. Returns the requests that failed as `lose_worker` does.
     """
     poison = []
     back = []
@@ -86,8 +88,8 @@ def _lose_streams(
         if request.is_done:
             continue
         if is_crash and not stream.has_begun:
-            request.deaths += 1
-            if request.deaths < _POISON_DEATHS:
+            request.deaths += (node,)
+            if not _is_poison(request):
                 request.is_solo = True
                 back.append(request)
                 continue
@@ -96,6 +98,17 @@ def _lose_streams(
         request.fail(_died(cause))
     model.requeue(back)
     return poison
+
+
+def _is_poison(request: Request) -> bool:
+    """Return whether so many workers have died with a request that it is taken for the cause."""
+    count, before, in_a_row = 0, "", 0
+    for node in request.deaths:
+        in_a_row = in_a_row + 1 if node and node == before else 1
+        if in_a_row == 1 or in_a_row > _MOST_OF_A_NODE:
+            count += 1
+        before = node
+    return count >= _POISON_DEATHS
 
 
 def _died(cause: str) -> WorkerFailure:

@@ -122,8 +122,8 @@ class Request:
         self.priority = priority
         #: Answered, failed or given up by its client: nothing more is to be done for it.
         self.is_done = False
-        #: Workers that died while they may have run this request.
-        self.deaths = 0
+        #: The nodes of the workers that died while they may have run this request; empty texts for this machine.
+        self.deaths: tuple[str, ...] = ()
         #: To be sent in a batch of its own, with no other batch behind it.
         self.is_solo = False
         #: None: it is not traced.

@@ -29,6 +29,37 @@ def test_a_request_in_two_deaths_fails(bench):
     assert _batches(b) == []
 
 
+def test_the_end_of_a_node_counts_once_for_a_request_that_meets_its_workers_in_turn(bench):
+    b = bench(workers=4)
+    (request,) = b.enqueue(1)
+    for worker in b.workers[:3]:
+        worker.node = "10.0.0.1 (4f7b3282)"
+        b.dispatch()
+        b.crash(worker)
+    assert b.reply.failures == []
+    assert _batches(b) == [[request]]
+
+
+def test_a_request_that_ends_every_worker_of_a_node_fails_all_the_same(bench):
+    b = bench(workers=5)
+    b.enqueue(1)
+    for worker in b.workers[:4]:
+        worker.node = "10.0.0.1 (4f7b3282)"
+        b.dispatch()
+        b.crash(worker)
+    assert b.reply.messages() == ["Worker died."]
+
+
+def test_a_request_in_deaths_on_two_nodes_fails(bench):
+    b = bench(workers=3)
+    b.enqueue(1)
+    for worker, node in zip(b.workers, ("10.0.0.1", "10.0.0.2"), strict=False):
+        worker.node = node
+        b.dispatch()
+        b.crash(worker)
+    assert b.reply.messages() == ["Worker died."]
+
+
 def test_the_items_of_a_lost_batch_run_singly(bench):
     b = bench(workers=2, batch_size=3)
     requests = b.enqueue(3)
@@ -60,7 +91,7 @@ def test_work_sent_ahead_goes_back_in_order(bench):
     b.model.enqueue(late)
     b.crash(b.workers[0])
     assert list(b.model.queue) == [*requests, late]
-    assert [r.deaths for r in b.model.queue] == [1, 0, 0, 0]
+    assert [len(r.deaths) for r in b.model.queue] == [1, 0, 0, 0]
 
 
 def test_only_the_poison_fails_and_its_neighbours_succeed(bench):

@@ -26,7 +26,7 @@ class LaneRequest(Request):
         self.deadline = now + head.timeout_s if head.timeout_s else 0.0
         self.priority = head.priority
         self.is_done = False
-        self.deaths = 0
+        self.deaths = ()
         self.is_solo = False
         self.span = None
         self.sequence = None
