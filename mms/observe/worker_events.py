@@ -18,6 +18,13 @@ class WorkerEventLog:
     def worker_output(self, model: str, worker: str, stream: str, text: str) -> None:
         self._recorder.log_worker_line(model, worker, stream, text)
 
+    def load_traceback(self, model: str, worker: str, traceback: str) -> None:
+        """Write down why a load has failed, before what the server says of it; nothing for an empty text."""
+        for line in traceback.splitlines():
+            self._recorder.log_worker_line(model, worker, "stderr", line)
+        if traceback:
+            self._recorder.flush()
+
     def worker_metrics(self, worker: str, lines: list[str]) -> None:
         self._recorder.metric_lines(lines, worker)
 

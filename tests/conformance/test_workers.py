@@ -353,7 +353,11 @@ def test_workers_end_when_the_server_is_killed(start_server: Callable[..., Serve
 def test_the_traceback_of_a_failed_load_is_logged(main_server: Server) -> None:
     name = unique_name("init-error")
     assert main_server.register("init-error", model_name=name, initial_workers=1).status == 500
-    main_server.wait_for_log("mms_log.log", "RuntimeError: this model never loads")
+    main_server.wait_for_log("mms_log.log", "could not load model " + name)
+    log = (main_server.logs / "mms_log.log").read_text("utf-8").partition(f"-{name}-")[2]
+    # Who reads on from the first word of it has the whole reason.
+    before = log.partition("could not load model")[0]
+    assert before.index("Traceback") < before.index("RuntimeError: this model never loads")
 
 
 @pytest.mark.better_than_mms

@@ -31,6 +31,9 @@ class Events:
     def worker_output(self, model: str, worker: str, stream: str, text: str) -> None:
         self.output.append((stream, text))
 
+    def load_traceback(self, model: str, worker: str, traceback: str) -> None:
+        self.output += [("stderr", line) for line in traceback.splitlines()]
+
     def worker_metrics(self, worker: str, lines: list[str]) -> None:
         self.metrics += lines
 

@@ -56,6 +56,8 @@ class WorkerEvents(Protocol):
 
     def worker_output(self, model: str, worker: str, stream: str, text: str) -> None: ...
 
+    def load_traceback(self, model: str, worker: str, traceback: str) -> None: ...
+
     def worker_metrics(self, worker: str, lines: list[str]) -> None: ...
 
     def worker_series(self, model: str, pid: int, series: list[dict[str, Any]]) -> None: ...
@@ -316,8 +318,7 @@ class WorkerRunner:
 
     def _log_load(self, loaded: Loaded) -> None:
         name = self._model.name
-        for line in loaded.traceback.splitlines():
-            self._record.worker_output(name, self.worker.name, "stderr", line)
+        self._record.load_traceback(name, self.worker.name, loaded.traceback)
         if loaded.code != 200:
             logger.error(
                 "Worker %s could not load model %s: %s",
