@@ -8,6 +8,9 @@ from typing import Any
 class ModelNotLoaded(Exception):
     """The model's folder or file is not what it should be. The message names the file and what was expected."""
 
+    #: The message names its cause, and is shown alone.
+    says_all = True
+
 
 class UnfitInput(Exception):
     """The request's input does not fit the model; the client gets the message with status 400.

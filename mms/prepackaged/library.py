@@ -15,6 +15,9 @@ from mms.prepackaged.errors import ModelNotLoaded
 class MissingLibrary(ImportError):
     """A library that the server needs is not installed for the worker's interpreter."""
 
+    #: As that of `ModelNotLoaded`.
+    says_all = True
+
 
 def import_library(name: str, extra: str) -> ModuleType:
     """Return the module `name`, which the extra `extra` of this project installs. Raises MissingLibrary."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from mms.prepackaged.errors import ModelNotLoaded
+from mms.prepackaged.library import MissingLibrary
 from mms.worker.log_records.tracebacks import last_line
 
 
@@ -27,3 +31,15 @@ def test_the_errors_that_it_was_raised_from_are_told_behind_it() -> None:
     error.__cause__.__cause__ = error
     told = "RuntimeError: failed to load model m, caused by: KeyError: 'weights'"
     assert last_line(error) == told
+
+
+@pytest.mark.parametrize("kind", [ModelNotLoaded, MissingLibrary])
+def test_of_an_error_whose_message_says_all_the_message_is_told_alone(
+    kind: type[Exception],
+) -> None:
+    error = kind("model.pkl could not be loaded as an estimator: ValueError: bad")
+    error.__cause__ = ValueError("bad")
+    assert last_line(error) == "model.pkl could not be loaded as an estimator: ValueError: bad"
+    outer = RuntimeError("no model")
+    outer.__cause__ = error
+    assert last_line(outer) == f"RuntimeError: no model, caused by: {error}"

@@ -19,12 +19,18 @@ _PYTHON_FOLDER = os.path.dirname(os.__file__) + os.sep
 
 
 def last_line(error: BaseException) -> str:
-    """Return the error's type and message in one line, with those of the errors that it was raised from."""
+    """Return the error's type and message in one line, with those of the errors that it was raised from.
+
+    Of an error of this package whose message says all, for people, it is the message.
+    """
     told: list[str] = []
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
+        if getattr(cause, "says_all", None) is True:
+            told.append(" ".join(str(cause).split()))
+            break
         told.append(_line_of(cause))
         cause = cause.__cause__
     text = ", caused by: ".join(told)
