@@ -269,7 +269,11 @@ def test_a_change_is_asked_for_and_its_outcome_is_printed(
 
 
 @pytest.mark.parametrize(
-    "words", ["models describe he", "predict he", "logs he", "models scale --json he"]
+    "words",
+    [
+        *("models describe he", "predict he", "logs he", "models scale --json he", "top he"),
+        *("top other he", "bench he", "bench run he", "tune he", "sample he", "profile he"),
+    ],
 )
 def test_a_shell_completes_the_names_of_models(server: FakeServer, words: str) -> None:
     names = ["hello", "help", "other"]

@@ -15,6 +15,8 @@ from mms.cli.connecting import NotReachable, as_json, complete_name, connection_
 from mms.cli.printing import CommandGroup
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from mms.load_test import LatencyGoal, LoadPlan, RateTrial, Schedule
     from mms.load_test.reports.report import Report
 
@@ -36,6 +38,13 @@ class _Bench(CommandGroup):
         if args and args[0] not in self.commands:
             args = [_RUN, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        target = next(each for each in self.commands[_RUN].params if each.name == "target")
+        return [
+            *super().shell_complete(ctx, incomplete),
+            *target.shell_complete(ctx, incomplete),
+        ]
 
 
 @click.group(cls=_Bench, short_help="Load a server, and say how fast it answers.")

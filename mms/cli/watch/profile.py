@@ -99,7 +99,7 @@ def profile(
         *("--format", form, "--output", str(output.absolute()), *flags),
     ]
     click.echo(
-        f"Watching worker {found['id']} of {name} (process {pid}) for {duration} seconds ...",
+        f"Watching worker {found['id']} of {name} (process {pid}) for {duration} s ...",
         err=True,
     )
     before = _stamp(output)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mms.cli.connecting import json_option, on_management
+from mms.cli.connecting import complete_name, json_option, on_management
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod, RenderableType
@@ -55,7 +55,7 @@ class Load:
 
 
 @click.command()
-@click.argument("names", metavar="[MODEL]...", nargs=-1)
+@click.argument("names", metavar="[MODEL]...", nargs=-1, shell_complete=complete_name)
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
