@@ -100,6 +100,25 @@ async def test_a_session_has_the_roles_of_its_key(keyed: Keyed) -> None:
     assert (await keyed.call("POST", "/console/api/predictions/m", b"x", cookie, token))[0] == 403
 
 
+@pytest.mark.parametrize("role", ["inference", "metrics"])
+async def test_a_session_without_the_role_of_management_changes_and_sees_nothing(
+    keyed: Keyed, role: str
+) -> None:
+    cookie, token = await keyed.login(role)
+    calls = [
+        ("POST", "/models?url=m.mar"),
+        ("PUT", "/models/m?min_worker=1"),
+        ("PUT", "/models/m/1.0/set-default"),
+        ("DELETE", "/models/m"),
+        *(("GET", f"/models{path}") for path in ("", "/m", "/m/logs", "/m/samples", "/m/scaling")),
+    ]
+    if role == "metrics":
+        calls.append(("POST", "/predictions/m"))
+    for method, path in calls:
+        status, _, _ = await keyed.call(method, f"/console/api{path}", b"", cookie, token)
+        assert status == 403, (method, path)
+
+
 async def test_without_a_session_nothing_but_the_page_is_shown(keyed: Keyed) -> None:
     _, _, answer = await keyed.call("GET", "/console/session")
     assert json.loads(answer) == {"hasKeys": True, "roles": []}
