@@ -64,8 +64,10 @@ class PageRun:
         if page.parent != ROOT / "docs":
             ignored = shutil.ignore_patterns("__pycache__", "build")
             shutil.copytree(ROOT / "examples", self.place / "examples", ignore=ignored)
-            learn = self.place / "examples" / "seldon_graph" / "learn.py"
-            learn.write_text(self._with_own(learn.read_text(encoding="utf-8")), encoding="utf-8")
+            for asking in self.place.glob("examples/*/*.py"):
+                text = asking.read_text(encoding="utf-8")
+                if "127.0.0.1:8080" in text:
+                    asking.write_text(self._with_own(text), encoding="utf-8")
         programs = (str(HERE / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])
         self.environment = base_environment(folder, tag) | {
             "PATH": os.pathsep.join(programs),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mms.cli.connecting import NotReachable, as_json, settings_of
+from mms.cli.printing import CommandGroup, print_json
 from mms.cli.set_option import SET_OPTION, settings_in
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _cluster_options(command: Any) -> Any:
     return command
 
 
-@click.group(short_help="Serve by several fronts on a cluster of Ray.")
+@click.group(cls=CommandGroup)
 def cluster() -> None:
     """Serve by several fronts on a cluster of Ray.
 
@@ -173,12 +174,17 @@ def status(name: str, ray_address: str, is_json: bool) -> None:
     show_default=True,
     help="Seconds for fronts to answer what they have accepted.",
 )
-def down(name: str, ray_address: str, timeout: float) -> None:
+@as_json
+def down(name: str, ray_address: str, timeout: float, is_json: bool) -> None:
     """End a cluster, after what it has accepted is answered. Its state file stays."""
     with _connected(ray_address, name) as connection:
         connection.call("end", timeout_s=timeout)
         connection.end()
-    click.echo(f"The cluster {name} has ended.")
+    ended = f"The cluster {name} has ended."
+    if is_json:
+        print_json({"status": ended})
+    else:
+        click.echo(ended)
 
 
 def _place_of(state_file: str | None) -> str | None:
@@ -226,7 +232,7 @@ def _progress(is_json: bool) -> Iterator[Any]:
 
 
 def _print(status: dict[str, Any], is_json: bool) -> None:
-    from mms.cli.printing import print_json, print_table
+    from mms.cli.printing import print_table
 
     if is_json:
         print_json(status)
