@@ -62,6 +62,7 @@ class LentWorker:
         self._batches: list[LentBatch] = []
         self._requests: dict[bytes, Request] = {}
         self.streams: dict[int, PartsReply] = {}
+        self.answered_at = 0.0
         self.numbers: Iterator[int] = itertools.count(1)
         self._is_draining = False
 

@@ -20,6 +20,8 @@ class BatchOwner(Protocol):
     numbers: Iterator[int]
     #: The streams that are open, by their numbers.
     streams: dict[int, PartsReply]
+    #: When a batch was last answered whole, of `time.monotonic()`.
+    answered_at: float
 
     def write_all(self, buffers: Iterable[Buffer]) -> None: ...
     def forget(self, request: Request) -> None:
@@ -68,7 +70,11 @@ class LentBatch:
         self._send_chunks()
 
     def end(self) -> None:
-        elapsed_ns = int((time.monotonic() - self._began_at) * 1e9)
+        # As a worker's time: since it could have been the only one. The borrower sends ahead by that.
+        now = time.monotonic()
+        began_at = max(self._began_at, self.lent.answered_at)
+        self.lent.answered_at = now
+        elapsed_ns = int((now - began_at) * 1e9)
         flags = LAST | SUCCEEDED
         self.lent.write_all(
             encode_result(self.sequence, flags, elapsed_ns, self._items, len(self._items))
