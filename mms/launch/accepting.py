@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 from pathlib import Path
 from struct import Struct
 from typing import cast
@@ -38,6 +39,8 @@ _MAX_PENDING = 256
 _MAX_OF_A_CERTIFICATE = 8
 #: What a worker may leave unread of its control connection, in bytes, where other models' answers come.
 _MAX_UNREAD_BYTES = 16 << 20
+#: How many links that were given up are remembered.
+_GIVEN_UP = 256
 #: `struct ucred`: process, user, group.
 _CREDENTIALS = Struct("3i")
 
@@ -61,6 +64,8 @@ class WorkerSocket:
         self._restore_folder = restore_folder
         self._server: asyncio.AbstractServer | None = None
         self._links: dict[str, Link] = {}
+        #: Of links that were given up lately, whose workers may come all the same.
+        self._given_up: deque[str] = deque(maxlen=_GIVEN_UP)
         self._listening = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -75,11 +80,12 @@ class WorkerSocket:
         self._links[secret] = link
 
     def forget(self, secret: str) -> None:
-        self._links.pop(secret, None)
+        if self._links.pop(secret, None) is not None:
+            self._given_up.append(secret)
 
     def accept(self) -> WorkerConnection:
         """Return the protocol of a connection that somebody has opened."""
-        return WorkerConnection(self._links.get, self._pending)
+        return WorkerConnection(self._links.get, self._pending, self._given_up)
 
     async def start(self) -> None:
         """Listen for workers. Raises OSError."""
@@ -164,9 +170,14 @@ class WorkerConnection(asyncio.BufferedProtocol):
     """One accepted connection. Its first frame says which link it belongs to."""
 
     def __init__(
-        self, find_link: Callable[[str], Link | None], pending: PendingConnections
+        self,
+        find_link: Callable[[str], Link | None],
+        pending: PendingConnections,
+        given_up: Collection[str] = (),
     ) -> None:
+        """`given_up`: secrets of links that nobody waits for any more."""
         self._find_link = find_link
+        self._given_up = given_up
         self._pending = pending
         self._decoder = FrameDecoder(_HELLO_BYTES, heap.make_room)
         self._link: Link | None = None
@@ -250,6 +261,10 @@ class WorkerConnection(asyncio.BufferedProtocol):
         link = self._find_link(hello.secret)
         transport = self._transport
         if transport is None:
+            return []
+        if hello.secret in self._given_up if link is None else link.closed.done():
+            # It comes too late, and has done nothing wrong.
+            transport.abort()
             return []
         if link is None or not link.on_connected(hello.role, _peer_pid(transport), transport):
             raise ProtocolError("hello with an unknown secret")

@@ -119,11 +119,18 @@ class Options:
         """
         if self.kept_members() == other.kept_members():
             return {}
-        names = [name for name, declared in self.all_parameters() if route in declared.routes]
-        values = {name: other.value_of(name) for name in names}
+        values = other.values_for(route)
         changed = {name: v for name, v in values.items() if v != self.value_of(name)}
         is_all = self.with_values(**changed).kept_members() == other.kept_members()
         return changed if is_all else None
+
+    def values_for(self, route: str) -> dict[str, Any]:
+        """Return the values that a call of this route can give, by their members."""
+        return {
+            name: self.value_of(name)
+            for name, declared in self.all_parameters()
+            if route in declared.routes
+        }
 
     def kept_members(self) -> dict[str, Any]:
         """Return the members for a state file, JSON-able: those that are not as they are by default."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from typing import Any
 
 import pytest
@@ -130,3 +132,48 @@ def test_a_borrowed_worker_streams(fronts: list[Front]) -> None:
         front.inference.post_json("/predictions/streams", {"count": 300}).body for front in fronts
     ]
     assert bodies == ["".join(f"{number}," for number in range(300)).encode()] * 2
+
+
+def test_fronts_agree_after_changes_of_the_same_models_at_all_of_them_at_once(
+    played: TestCluster, fronts: list[Front]
+) -> None:
+    names = [f"contested-{number}" for number in range(4)]
+
+    def change(front: Front, seed: int) -> None:
+        choose = random.Random(seed).choice
+        for _ in range(12):
+            path = f"/models/{choose(names)}"
+            match choose(("register", "scale", "change", "unregister")):
+                case "register":
+                    front.management.post(
+                        f"/models?url=noop&model_name={choose(names)}&initial_workers={choose('012')}"
+                    )
+                case "scale":
+                    front.management.put(f"{path}?min_worker={choose('0123')}")
+                case "change":
+                    front.management.put(f"{path}?batch_size={choose('123')}&min_worker=1")
+                case _:
+                    front.management.delete(path)
+
+    clients = [
+        threading.Thread(target=change, args=(front, seed)) for seed, front in enumerate(fronts * 3)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+
+    def seen_at(front: Front) -> dict[str, Any]:
+        described = {name: front.management.get(f"/models/{name}") for name in names}
+        return {
+            name: tuple(reply.json()[key] for key in ("minWorkers", "maxWorkers", "batchSize"))
+            for name, reply in described.items()
+            if reply.status == 200
+        }
+
+    def agree() -> bool:
+        first, second = (seen_at(front) for front in fronts)
+        known = set(played.owner("status")["models"])
+        return first == second and set(first) == known & set(names)
+
+    eventually("all say the same", agree)

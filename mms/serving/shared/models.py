@@ -232,6 +232,8 @@ class SharedModels:
     ) -> None:
         """Have a model be as it is registered by now: by a change of it where that is enough, else by a new one."""
         made = each.made.get(old) or RegisterOptions()
+        # A client of this front may have changed it just now.
+        made = made.with_values(**old.options.asked.values_for(SCALE))
         changes = made.changes_to(options, SCALE)
         if changes and isinstance(old, PooledModel):
             await self._workers.change(old, changes)
