@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,3 +45,28 @@ def test_who_reads_the_log_as_json_gets_what_the_banner_says_as_one_line_of_it()
     assert (said["message"], said["models"]) == ("Up.", ["m"])
     assert said["inference"] == "http://127.0.0.1:8080"
     assert said["management"] == "http://127.0.0.1:8081"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_typed"),
+    [
+        ("sample_request.json", b'{"name": "O\'Neill"}\n', True),
+        ("sample_request.txt", "caf\u00e9".encode(), True),
+        ("sample_request.txt", b"@name", False),
+        ("sample_request.txt", b"", False),
+        ("sample_request.txt", b"two\nlines", False),
+        ("sample_request.json", b"[" + b"1, " * 200 + b"1]", False),
+        ("sample_request.png", b"\x89PNG\xff", False),
+    ],
+)
+def test_a_short_sample_is_typed_out_as_its_file_may_go_and_others_are_named(
+    tmp_path: Path, name: str, content: bytes, is_typed: bool
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    model: Any = SimpleNamespace(name="m", archive=SimpleNamespace(folder=tmp_path))
+    call = sample_call.sample_call(model)
+    flag, body = shlex.split(call.as_curl(Settings().inference_address))[-2:]
+    if is_typed:
+        assert (flag, body) == ("-d", content.decode().removesuffix("\n"))
+    else:
+        assert (flag, body) == ("--data-binary", f"@{tmp_path / name}")
