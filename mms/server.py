@@ -165,6 +165,7 @@ class Server:
             settings.metric_time_interval,
             observed.worker_pids,
             observed.note_memory,
+            reads_host=not settings.disable_system_metrics,
         )
         prometheus = PrometheusText(
             self._recorder,

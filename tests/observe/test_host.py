@@ -92,6 +92,31 @@ async def test_a_round_writes_the_metrics_and_passes_on_the_memory(written: Writ
     )
 
 
+async def test_the_host_is_not_read_where_its_metrics_are_switched_off(
+    written: WrittenLogs,
+) -> None:
+    recorder = Recorder(written.configure().logs)
+    passed = _Passed(2)
+
+    def read(cpu_interval_s: float | None) -> HostReading:
+        raise AssertionError("it is read")
+
+    def read_memory(pids: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(pids, 1000)
+
+    monitor = HostMonitor(
+        *(recorder, 0.001, lambda: [7], passed),
+        reads_host=False,
+        read=read,
+        read_memory=read_memory,
+    )
+    await passed.run(monitor)
+    recorder.flush()
+    assert (passed.rounds[0], monitor.latest) == ({7: 1000}, None)
+    assert "MemoryUsed" not in written.read(LogFile.MMS_METRICS)
+    assert "Collecting host metrics failed" not in written.read(LogFile.MMS)
+
+
 async def test_a_round_that_fails_is_logged_and_the_next_comes(written: WrittenLogs) -> None:
     recorder = Recorder(written.configure().logs)
     rounds = 0

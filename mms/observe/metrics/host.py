@@ -77,8 +77,8 @@ def worker_memory(pids: Iterable[int]) -> dict[int, int]:
 class HostMonitor:
     """Writes the host metrics and passes on the workers' memory, at once and then at each interval.
 
-    `worker_pids` and `on_memory` are called on the event loop, so they may read and change what the loop owns. One
-    round that fails is logged and changes nothing for the next.
+    Without `reads_host` it is about the workers alone. `worker_pids` and `on_memory` are called on the event loop, so
+    they may read and change what the loop owns. One round that fails is logged and changes nothing for the next.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class HostMonitor:
         worker_pids: Callable[[], Iterable[int]],
         on_memory: Callable[[dict[int, int]], None],
         *,
+        reads_host: bool = True,
         read: Callable[[float | None], HostReading] = read_host,
         read_memory: Callable[[Iterable[int]], dict[int, int]] = worker_memory,
     ) -> None:
@@ -97,6 +98,7 @@ class HostMonitor:
         self._interval_s = interval_s
         self._worker_pids = worker_pids
         self._on_memory = on_memory
+        self._reads_host = reads_host
         self._read = read
         self._read_memory = read_memory
 
@@ -130,6 +132,8 @@ class HostMonitor:
         pids = [pid for pid in self._worker_pids() if pid > 0]
         memory = await loop.run_in_executor(executor, self._read_memory, pids)
         self._on_memory(memory)
+        if not self._reads_host:
+            return
         reading = await loop.run_in_executor(executor, self._read, cpu_interval_s)
         self.latest = reading
         for name, unit, value in reading.metrics():

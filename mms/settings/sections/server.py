@@ -34,6 +34,13 @@ class ServerOptions:
         unit="seconds",
         has_variable=False,
     )
+    disable_system_metrics: bool = option(
+        BOOLEAN,
+        _LOGS,
+        "No metrics of the host, neither in the log nor for Prometheus.",
+        "false",
+        is_own=True,
+    )
     log_to_stdout: bool = option(
         BOOLEAN, _LOGS, "All log lines go to standard output, too.", "true", is_own=True
     )

@@ -156,14 +156,6 @@ class TorchServeSettings:
         has_variable=False,
         is_own=True,
     )
-    disable_system_metrics: bool = option(
-        BOOLEAN,
-        _IDLE,
-        "Those of the host cost next to nothing here.",
-        "false",
-        has_effect=False,
-        is_own=True,
-    )
     system_metrics_cmd: str | None = option(
         TEXT,
         _IDLE,
