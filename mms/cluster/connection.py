@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from typing import Any, Final
 
 from mms.cluster.front_host import OWNER
+from mms.text.brief import brief
 
 #: What the owner gets to answer, in seconds: it may just be started anew.
 _ANSWER_S: Final = 30.0
+#: What a head gets to take a connection, in seconds.
+_REACH_S: Final = 5.0
 
 
 class ClusterError(Exception):
@@ -20,11 +24,25 @@ class NoCluster(ClusterError):
     """There is none of that name, or Ray cannot be reached."""
 
 
+def _check_reachable(ray_address: str) -> None:
+    """Raise NoCluster where nobody listens: Ray would try for more than a minute."""
+    host, colon, port = ray_address.rpartition(":")
+    if not colon or "/" in ray_address or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise NoCluster(
+            f"nobody answers at {brief(ray_address)} ({error}), where --ray-address says that the head of Ray's cluster is"
+        ) from None
+
+
 class ClusterConnection:
     """A process has one at a time. To be used in a `with`."""
 
     def __init__(self, ray_address: str, name: str) -> None:
         """Raises NoCluster where Ray cannot be reached."""
+        _check_reachable(ray_address)
         try:
             import ray
         except ImportError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -113,6 +114,9 @@ def up(
     for setting, why in _OF_CLUSTER.items():
         if setting in said.sources:
             raise click.UsageError(f"{setting} cannot be set for a front: {why}.")
+    for level, text in said.notices:
+        if level >= logging.WARNING:
+            click.echo(f"Warning: {text}", err=True)
     if said.model_store is None and any("://" not in model.rpartition("=")[2] for model in models):
         raise click.UsageError(
             "--models names archives of a model store: --model-store says where."
