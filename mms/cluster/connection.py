@@ -33,7 +33,7 @@ def _check_reachable(ray_address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
     except (OSError, OverflowError) as error:
         raise NoCluster(
-            f"nobody answers at {brief(ray_address)} ({error}), where --ray-address says that the head of Ray's cluster is"
+            f"nobody answers at {brief(ray_address)}, which --ray-address says is the head of Ray's cluster: {error}"
         ) from None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 from click.testing import CliRunner
 from support.processes import free_port
@@ -27,15 +25,13 @@ def test_a_misuse_is_told_without_a_cluster(words: list[str], said: str) -> None
     assert said in done.output
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 @pytest.mark.parametrize("command", ["up", "status", "down"])
 def test_an_address_at_which_nobody_listens_is_told_at_once(command: str) -> None:
     address = f"127.0.0.1:{free_port()}"
     done = CliRunner().invoke(cluster, [command, "--ray-address", address])
     assert done.exit_code == 3
-    assert (
-        f"nobody answers at '{address}'" in done.output.replace('"', "'") or address in done.output
-    )
+    assert "nobody answers at" in done.output
+    assert address in done.output
 
 
 def test_a_setting_that_nobody_knows_is_warned_about() -> None:
