@@ -360,6 +360,51 @@ def test_everything_is_reached_by_the_keyboard(full: Console) -> None:
     browser.until("no dialog", lambda: not browser.driver.find_elements("css selector", "dialog"))
 
 
+def test_what_is_asked_goes_with_the_view_that_it_was_asked_of(full: Console) -> None:
+    browser = full.browser
+    browser.open("/console#/")
+    browser.see("Recent errors")
+    browser.open("/console#/models/pets")
+    browser.button("Drain…").click()
+    browser.find("dialog")
+    browser.driver.back()
+    browser.until("the list of models", lambda: browser.find("h1").text == "Models")
+    assert not browser.driver.find_elements("css selector", "dialog")
+
+
+def test_keys_reach_the_ends_of_the_tabs_send_a_request_and_go_on_where_they_were(
+    full: Console,
+) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser = full.browser
+    for archive in ("pets-1", "pets-2"):
+        full.call("POST", f"/models?url={archive}&initial_workers=1&synchronous=true")
+    try:
+        browser.open("/console#/models/twins/2.0")
+        browser.see("not the default version")
+        browser.run("document.getElementById('main').focus()")
+        browser.tab_to("Make default…")
+        browser.press(Keys.ENTER)
+        browser.tab_to("Make it the default")
+        browser.press(Keys.ENTER)
+        focused = "return document.activeElement.id"
+        browser.until("the button is out of use", lambda: browser.run(focused) == "main")
+        browser.tab_to("Overview")
+        browser.press(Keys.END)
+        assert browser.run(focused) == "tab-Drift"
+        browser.press(Keys.HOME)
+        browser.press(Keys.ARROW_RIGHT)
+        assert browser.run(focused) == "tab-Try"
+        browser.field("Body").send_keys(Keys.CONTROL, Keys.ENTER)
+        browser.see("dog")
+    finally:
+        full.call("DELETE", "/models/twins/1.0")
+        full.call("DELETE", "/models/twins")
+        # Drift of a model that is not tracked is an error to the browser.
+        assert all("/drift" in text for text in browser.complaints())
+
+
 def test_the_link_that_skips_to_the_content_stays_on_its_page(full: Console) -> None:
     from selenium.webdriver.common.keys import Keys
 

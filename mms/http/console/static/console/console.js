@@ -18,6 +18,8 @@ let source = null;
 let last = null;
 
 function showView(next) {
+  // What was asked was about what is no longer shown.
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   view?.close?.();
   view = next;
   document.title = `${next.title} – model server`;
@@ -121,9 +123,8 @@ function askForKey(problem = "") {
   key.focus();
 }
 
-// The session is over: what was shown and asked is no longer, and the page of a log-in comes back to where it was.
+// The session is over. Who logs in comes back to where it was.
 function startAnew() {
-  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   start("The session has ended. Log in to go on.");
 }
 

@@ -55,10 +55,11 @@ export class ModelView {
         type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, text: name, onclick: () => this.choose(name),
       }))));
     bar.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step) return;
       const at = names.indexOf(this.chosen);
-      const next = names[(at + step + names.length) % names.length];
+      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: names.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      const next = names[(to + names.length) % names.length];
       this.choose(next);
       this.tabButtons[next].focus();
     });
@@ -154,9 +155,12 @@ export class ModelView {
     const model = snapshot.models.find((each) => each.name === name && (version === null ? each.isDefault : each.version === version));
     this.model = model;
     for (const [text, button] of Object.entries(this.buttons)) {
+      const hasFocus = document.activeElement === button;
       button.disabled = !model
         || (text === "Make default…" && (model.isDefault || model.version === null))
         || (["Scale…", "Drain…"].includes(text) && !model.hasWorkers);
+      // It would be nowhere, and the next key would begin at the top of the page.
+      if (hasFocus && button.disabled) this.element.closest("main")?.focus();
     }
     if (!model && performance.now() - this.openedAt < LOOKS_MS) {
       // Who comes from its registration is ahead of the server's looks, one a second.

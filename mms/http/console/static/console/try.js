@@ -17,6 +17,9 @@ export class TryView {
     this.urls = [];
     this.body = h("textarea", { spellcheck: "false", class: "code" });
     this.body.value = '{"data": [[1, 2, 3]]}';
+    this.body.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !this.send.disabled) this.body.form.requestSubmit();
+    });
     this.file = h("input", { type: "file" });
     this.type = h("input", { autocomplete: "off", spellcheck: "false" });
     this.bodyField = field("Body", this.body);
