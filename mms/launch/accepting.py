@@ -63,6 +63,8 @@ class WorkerSocket:
         self._worker_gid = worker_gid
         self._restore_folder = restore_folder
         self._server: asyncio.AbstractServer | None = None
+        #: Device and inode of the socket that is listened to.
+        self._identity: tuple[int, int] | None = None
         self._links: dict[str, Link] = {}
         #: Of links that were given up lately, whose workers may come all the same.
         self._given_up: deque[str] = deque(maxlen=_GIVEN_UP)
@@ -97,15 +99,26 @@ class WorkerSocket:
             for path, mode in ((self.path.parent, 0o710), (self.path, 0o660)):
                 os.chown(path, -1, self._worker_gid)
                 os.chmod(path, mode)
+        self._identity = self._identity_of_path()
+
+    def _identity_of_path(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     async def ensure_listening(self) -> None:
-        """Listen anew where the socket is gone: temp folders are cleaned. Workers that have dialled in stay."""
+        """Listen anew where the socket is gone, as temp folders are cleaned, or where a former one has its path.
+
+        A folder that something was mounted over has the former one again afterwards. Workers that have dialled in stay.
+        """
         async with self._listening:
-            if self.path.exists():
+            found = self._identity_of_path()
+            if found is not None and found == self._identity:
                 return
+            former = self._server
             try:
-                if self._server is not None:
-                    self._server.close()
                 if self._restore_folder is not None:
                     self._restore_folder()
                 await self.start()
@@ -113,6 +126,9 @@ class WorkerSocket:
                 raise LaunchFailed(
                     f"{self.path}, where workers dial in, is gone and cannot be made again: {error.strerror or error}"
                 ) from None
+            # Only now: without another one it may be found again.
+            if former is not None:
+                former.close()
 
     def close(self) -> None:
         """Listen no more."""

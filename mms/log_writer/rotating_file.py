@@ -121,7 +121,10 @@ class RotatingFile(Sink):
                 return
             self._close_fd()
         os.makedirs(self._folder, exist_ok=True)
-        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        # A pipe that nobody reads is an error, not waited for.
+        fd = os.open(self.path, flags | os.O_NONBLOCK, 0o644)
+        os.set_blocking(fd, True)
         status = os.fstat(fd)
         self._fd = fd
         self._size_bytes = status.st_size

@@ -62,8 +62,11 @@ class RuntimeDir:
             ) from None
 
     def restore(self) -> None:
-        """Make the folder again where something has removed it, as cleaners of temp folders do. Raises OSError."""
-        if (self.path / _LOCK).exists():
+        """Make the folder again where something has removed it, as cleaners of temp folders do. Raises OSError.
+
+        One that is there again, and was hidden by a mount meanwhile, is locked again.
+        """
+        if self._is_locked():
             return
         logger.warning("%s has been removed; it is made again.", self.path)
         lock_fd = None
@@ -72,6 +75,13 @@ class RuntimeDir:
             lock_fd = _lock(self.path)
         os.close(self._lock_fd)
         self._lock_fd = lock_fd
+
+    def _is_locked(self) -> bool:
+        """Return whether the lock that is held is that of the folder which has the path now."""
+        try:
+            return os.path.samestat(os.stat(self.path / _LOCK), os.fstat(self._lock_fd))
+        except OSError:
+            return False
 
     def remove(self) -> None:
         _remove(self.path)

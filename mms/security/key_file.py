@@ -75,6 +75,11 @@ def new_key(
     )
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 class KeyFile:
     """A file of keys by its path. Readable and writable by its owner alone, whatever made it."""
 
@@ -88,7 +93,7 @@ class KeyFile:
         """Return all keys, expired ones included. Raises FileNotFoundError and InvalidKeyFile."""
         path = self.path
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=_without_waiting) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise InvalidKeyFile(f"{path} is not a file")

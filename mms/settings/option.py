@@ -16,6 +16,7 @@ from mms.settings.paths import (
     file_unusable,
     folder_unusable,
     handler_missing,
+    not_a_file,
     odd_text,
     plugins_problem,
     store_problem,
@@ -222,6 +223,8 @@ HANDLER = Kind(
 #: Folders that are read; what is in them may come later.
 MODEL_STORE = replace(TEXT, warn=store_problem)
 PLUGIN_FOLDER = replace(TEXT, warn=plugins_problem)
+#: A file that is read whole; whoever reads it tells of one that is not there.
+READ_FILE = replace(TEXT, refuse=not_a_file, warn=odd_text)
 #: A folder and a file that the server writes, and makes where they are missing.
 WRITTEN_FOLDER = replace(TEXT, refuse=folder_unusable, warn=odd_text)
 WRITTEN_FILE = replace(TEXT, refuse=file_unusable, warn=odd_text)

@@ -56,10 +56,19 @@ def folder_unusable(text: str) -> str | None:
     return None
 
 
-def file_unusable(text: str) -> str | None:
-    """Return why a file cannot be written in its folder, which may have to be made."""
+def not_a_file(text: str) -> str | None:
+    """Return what is in the place of a file. A pipe would be waited for, and a device may have no end."""
     if os.path.isdir(text):
         return "cannot be used: it is a folder, not a file"
+    if os.path.exists(text) and not os.path.isfile(text):
+        return "cannot be used: it is a pipe or a device, not a file"
+    return None
+
+
+def file_unusable(text: str) -> str | None:
+    """Return why a file cannot be written in its folder, which may have to be made."""
+    if (reason := not_a_file(text)) is not None:
+        return reason
     return folder_unusable(os.path.dirname(os.path.abspath(text)))
 
 

@@ -71,7 +71,13 @@ def make_exporter(url: str, protocol: str) -> SpanExporter:
                 OTLPSpanExporter as HttpExporter,
             )
 
-            made = HttpExporter(endpoint=endpoint_of(url, protocol), timeout=_TIMEOUT_S)
+            from mms.tracing.collector_session import make_session
+
+            made = HttpExporter(
+                endpoint=endpoint_of(url, protocol),
+                timeout=_TIMEOUT_S,
+                session=make_session(_TIMEOUT_S),
+            )
     except ImportError as error:
         raise ConfigurationError(
             f"Invalid configuration: otlp_endpoint={url} needs the package {error.name}: "

@@ -89,7 +89,10 @@ class FileSink:
 
     def _open(self) -> int:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        # A pipe that nobody reads is an error, not waited for.
+        fd = os.open(self.path, flags | os.O_NONBLOCK, 0o640)
+        os.set_blocking(fd, True)
         found = os.fstat(fd)
         self._identity = (found.st_dev, found.st_ino)
         self._size_bytes = found.st_size

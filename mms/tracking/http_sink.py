@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from mms.text.answer_bodies import read_start
 from mms.tracking.sink import Undelivered
 
 #: Of a host, a port and a time in seconds. Raises OSError.
@@ -85,12 +87,14 @@ class HttpSink:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._connect()
+        deadline = time.monotonic() + self._timeout_s
         connection.request("POST", self._target, body, self._headers)
         response = connection.getresponse()
-        text = response.read()
-        if response.will_close:
+        # The status has been given: what comes behind it, and how late, changes nothing.
+        start = read_start(response.read1, deadline)
+        if response.will_close or not start.is_whole:
             self.close()
-        return response.status, text.decode("utf-8", "replace")
+        return response.status, start.data.decode("utf-8", "replace")
 
     def _connect(self) -> http.client.HTTPConnection:
         made: http.client.HTTPConnection

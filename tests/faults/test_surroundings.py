@@ -205,6 +205,35 @@ def test_a_temp_folder_that_was_removed_is_made_again(make_server: Callable[...,
     assert not list(server.temporary.glob(".mms-*"))
 
 
+@pytest.mark.parametrize("has_place", [False, True])
+def test_a_temp_folder_that_was_away_for_a_while_serves_new_workers_when_it_is_back(
+    make_server: Callable[..., Server], has_place: bool
+) -> None:
+    """As one does that something was mounted over; `has_place`: there was room for another one meanwhile."""
+    server = make_server().start()
+    register(server)
+    [folder] = server.temporary.glob(".mms-*")
+    with Load(server.inference.address.port, [_ECHO]) as load:
+        load.wait_for_right(20)
+        folder.rename(server.temporary / "away")
+        if not has_place:
+            folder.write_text("in the way")
+        reply = server.management.put("/models/m?min_worker=2&synchronous=true")
+        assert reply.status == (200 if has_place else 500), reply
+        assert server.management.put("/models/m?min_worker=1&max_worker=1").status == 202
+        if has_place:
+            shutil.rmtree(folder)
+        else:
+            folder.unlink()
+        (server.temporary / "away").rename(folder)
+        reply = server.management.put("/models/m?min_worker=3&max_worker=3&synchronous=true")
+        assert reply.status == 200, reply
+        load.wait_for_right(20)
+    load.count.check(failures=0)
+    server.stop()
+    assert not list(server.temporary.glob(".mms-*"))
+
+
 def test_a_model_store_that_goes_away_costs_registrations_alone(
     make_server: Callable[..., Server],
 ) -> None:

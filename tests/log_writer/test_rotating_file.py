@@ -307,3 +307,18 @@ def test_a_clock_that_is_set_back_does_not_put_the_next_try_off(
     clock.now_s -= 3 * _DAY_S
     file.write(b"two\n")
     assert file.path.read_bytes() == b"one\ntwo\n"
+
+
+def test_a_pipe_that_nobody_reads_is_told_of_and_not_waited_for(
+    make: Callable[..., RotatingFile], clock: Clock, reports: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    os.mkfifo(tmp_path / "logs/some_log.log")
+    file = make()
+    file.write(b"one\n")
+    assert len(reports) == 1
+    reader = os.open(tmp_path / "logs/some_log.log", os.O_RDONLY | os.O_NONBLOCK)
+    clock.now_s += 60
+    file.write(b"two\n")
+    assert b"one\ntwo\n" in os.read(reader, 1000)
+    os.close(reader)

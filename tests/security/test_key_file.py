@@ -155,3 +155,9 @@ def test_changes_at_the_same_time_lose_none(file: KeyFile) -> None:
     for process in processes:
         process.join(30)
     assert len(file.read()) == 15
+
+
+def test_a_pipe_in_its_place_is_refused_and_not_waited_for(file: KeyFile) -> None:
+    os.mkfifo(file.path, 0o600)
+    with pytest.raises(InvalidKeyFile, match="keys is not a file"):
+        file.read()

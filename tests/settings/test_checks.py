@@ -110,6 +110,30 @@ def test_a_value_that_no_server_can_run_with_is_refused(
     assert told in reason
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("state_file", "keys_file", "keystore", "private_key_file", "certificate_file"),
+        *(
+            "tls_client_ca",
+            "worker_ca_certificate",
+            "worker_ca_key",
+            "token_file",
+            "metrics_config",
+        ),
+    ],
+)
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_not_read(
+    load: Load, tmp_path: Path, name: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    others = "private_key_file=k\ncertificate_file=c\n" if name.endswith("_file") else ""
+    for path in ("pipe", "/dev/zero"):
+        outcome, reason = _outcome(load, f"{others}{name}={path}")
+        told = f"{name}={path} cannot be used: it is a pipe or a device, not a file"
+        assert (outcome, told in reason) == ("refused", True), reason
+
+
 @pytest.mark.parametrize("name", ["state_file", "model_cache"])
 def test_a_folder_that_cannot_be_written_is_refused(
     load: Load, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

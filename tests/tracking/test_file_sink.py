@@ -72,6 +72,21 @@ def test_a_file_that_cannot_be_written_is_refused_when_it_is_opened(tmp_path: Pa
         FileSink(str(tmp_path / "file" / "records.jsonl"))
 
 
+def test_a_pipe_that_nobody_reads_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="pipe"):
+        FileSink(str(path))
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    sink = FileSink(str(path))
+    sink.write([b"1"])
+    assert os.read(reader, 100) == b"1\n"
+    os.close(reader)
+    with pytest.raises(Undelivered):
+        sink.write([b"2"])
+    sink.close()
+
+
 def test_a_write_that_fails_later_can_be_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "records"
     sink = FileSink(str(folder / "r.jsonl"))

@@ -9,7 +9,7 @@ from mms.settings.option import (
     NUMBER,
     POSITIVE_NUMBER,
     RAY_ADDRESS,
-    TEXT,
+    READ_FILE,
     choice,
     option,
 )
@@ -62,7 +62,7 @@ class NodeOptions:
         is_own=True,
     )
     worker_ca_certificate: str = option(
-        TEXT,
+        READ_FILE,
         _NODES,
         "The authority, a PEM file, that signs the certificates of the server and its workers, together with "
         "`worker_ca_key`. Without it: one that is made at each start and is nowhere but in the server's memory.",
@@ -70,7 +70,7 @@ class NodeOptions:
         is_own=True,
     )
     worker_ca_key: str = option(
-        TEXT, _NODES, "The key of `worker_ca_certificate`, a PEM file.", "", is_own=True
+        READ_FILE, _NODES, "The key of `worker_ca_certificate`, a PEM file.", "", is_own=True
     )
     node_timeout_s: float = option(
         POSITIVE_NUMBER,

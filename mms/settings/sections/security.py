@@ -11,6 +11,7 @@ from mms.settings.option import (
     NAMES,
     NUMBER,
     ORIGIN,
+    READ_FILE,
     TEXT,
     choices,
     option,
@@ -25,13 +26,13 @@ _CORS = "CORS"
 class SecurityOptions:
     """Who may do what, and by which connections."""
 
-    keystore: str | None = option(TEXT, _TLS, "A PKCS12 file with key and certificate.")
+    keystore: str | None = option(READ_FILE, _TLS, "A PKCS12 file with key and certificate.")
     keystore_pass: str = option(TEXT, _TLS, "Its password.", "changeit")
     keystore_type: str = option(
         TEXT, _TLS, "The type of the keystore; only PKCS12 is supported.", "PKCS12"
     )
-    private_key_file: str | None = option(TEXT, _TLS, "A private key, PEM.")
-    certificate_file: str | None = option(TEXT, _TLS, "Its certificate chain, PEM.")
+    private_key_file: str | None = option(READ_FILE, _TLS, "A private key, PEM.")
+    certificate_file: str | None = option(READ_FILE, _TLS, "Its certificate chain, PEM.")
     allow_self_signed: bool = option(
         BOOLEAN,
         _TLS,
@@ -41,13 +42,13 @@ class SecurityOptions:
         is_own=True,
     )
     tls_client_ca: str | None = option(
-        TEXT,
+        READ_FILE,
         _TLS,
         "Certificates, PEM. Every TLS listener demands a client certificate that one of them has signed.",
         is_own=True,
     )
     keys_file: str | None = option(
-        TEXT,
+        READ_FILE,
         _SECURITY,
         "The file of API keys, made by `mms keys create`, read again when it changes. Requests need a key with the "
         "role for what they ask. Without it no request needs one.",

@@ -12,6 +12,7 @@ from mms.settings.option import (
     MODEL_STORE,
     POSITIVE,
     POSITIVE_NUMBER,
+    READ_FILE,
     TEXT,
     WRITTEN_FILE,
     choice,
@@ -126,7 +127,7 @@ class TorchServeSettings:
         is_own=True,
     )
     metrics_config: str | None = option(
-        TEXT,
+        READ_FILE,
         _SECTION,
         "A file of metrics in YAML. Handlers find what its `model_metrics` describes by `context.metrics.get_metric`. "
         "Whatever else a handler counts is a metric, too.",
