@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from mms.cluster.registry import Known, names_of_members
+from mms.cluster.registry import Known, forget_oldest, names_of_members
 from mms.launch.message_channel import MessageChannel
 from mms.processes.launch_options import LaunchOptions
 from mms.processes.own_folder import log_variables, own_folder
@@ -305,6 +305,7 @@ class FrontHost:
 
     def _learn(self, news: dict[str, Any]) -> None:
         self._names.update(names_of_members(news["names"]))
+        forget_oldest(self._names)
         self._sharing = list(news.get("sharing", self._sharing))
         self._revision = max(self._revision, news["revision"])
         is_news = news["names"] or "sharing" in news

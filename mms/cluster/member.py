@@ -8,7 +8,14 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mms.cluster.registry import Entry, Known, first_front, names_of_members, share_of
+from mms.cluster.registry import (
+    Entry,
+    Known,
+    first_front,
+    forget_oldest,
+    names_of_members,
+    share_of,
+)
 from mms.launch.message_channel import MessageChannel
 
 #: How long a start waits for what is registered, in seconds.
@@ -159,6 +166,7 @@ class ClusterMember:
         sharing = tuple(news["sharing"])
         is_shared_anew, self.sharing = sharing != self.sharing, sharing
         self.on_news(list(names), is_shared_anew)
+        forget_oldest(self.names)
 
     def _on_channel_lost(self) -> None:
         for call in self._calls.values():

@@ -13,6 +13,8 @@ from zlib import crc32
 #: An entry of a state file (`mms/serving/state/`): one version of a model.
 Entry = dict[str, Any]
 
+#: Names that were unregistered and are remembered, so that nobody who has not heard of it brings them back.
+MOST_GONE: Final = 10_000
 #: A front that has said nothing for so long does not count for the sharing of workers, in seconds.
 SILENCE_S: Final = 5.0
 
@@ -91,6 +93,7 @@ class ClusterRegistry:
             self.revision += 1
             self.names[name] = Known(self.revision, wanted)
             changed.append(name)
+        forget_oldest(self.names)
         return changed, refused
 
     def since(self, revision: int) -> dict[str, Any]:
@@ -165,6 +168,15 @@ class ClusterRegistry:
             "revision": self.revision,
             "names": {name: known.to_members() for name, known in self.names.items()},
         }
+
+
+def forget_oldest(names: dict[str, Known]) -> None:
+    """Remember no more than so many names that were unregistered, the newest ones."""
+    if len(names) <= MOST_GONE:
+        return
+    gone = sorted((k.revision, name) for name, k in names.items() if not k.entries)
+    for _, name in gone[: -MOST_GONE // 2] if len(gone) > MOST_GONE else ():
+        del names[name]
 
 
 def names_of_members(members: Mapping[str, Any]) -> dict[str, Known]:

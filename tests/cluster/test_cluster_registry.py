@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mms.cluster.registry import ClusterRegistry, Known, first_front, share_of
+from mms.cluster.registry import MOST_GONE, ClusterRegistry, Known, first_front, share_of
 
 _A: list[dict[str, Any]] = [{"model": "m", "version": None}]
 _B: list[dict[str, Any]] = [{"model": "m", "version": "2"}]
@@ -58,6 +58,17 @@ def test_a_front_counts_while_it_is_heard_and_its_server_is_up() -> None:
     assert registry.share(6.0) is False
     assert registry.sharing == ("front-2",)
     assert not registry.hear("stranger", 6.0)
+
+
+def test_names_that_come_and_go_do_not_pile_up() -> None:
+    registry = ClusterRegistry()
+    for number in range(MOST_GONE + 2):
+        name = f"m-{number}"
+        registry.change({}, {name: _A})
+        registry.change({name: registry.revision}, {name: []} if number else {name: _B})
+    assert len(registry.names) < MOST_GONE
+    assert registry.names["m-0"].entries == _B
+    assert f"m-{MOST_GONE + 1}" in registry.names
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 64])

@@ -112,6 +112,11 @@ class SharedModels:
             each.changes = NewestChange(partial(self._acting, each))
         return each
 
+    def _entries(self, name: str) -> list[dict[str, Any]]:
+        """Return what the cluster has registered of a name."""
+        known = self._cluster.names.get(name)
+        return known.entries if known is not None else []
+
     def _here(self, name: str) -> dict[str | None, ServedModel]:
         """Return the models of a name that the cluster is to know, or knows, by their versions."""
         versions = self._registry.versions(name) if self._registry.has_name(name) else []
@@ -121,7 +126,7 @@ class SharedModels:
         """Have what is here say what the cluster says, as far as that takes no time."""
         here = self._here(each.name)
         missing = []
-        for entry in self._cluster.names[each.name].entries:
+        for entry in self._entries(each.name):
             served = here.pop(entry.get("version"), None)
             if served is None:
                 missing.append(entry)
@@ -176,6 +181,9 @@ class SharedModels:
             each.retry_s = min(2 * each.retry_s, _MOST_RETRY_S)
         if each.due == due:
             each.due = 0
+            if not (each.made or each.reason or self._entries(each.name)):
+                # All of it is gone. News of the name begin anew.
+                self._names.pop(each.name, None)
         self._report()
 
     @faults.contained("cluster")
@@ -185,7 +193,7 @@ class SharedModels:
 
     async def _settle(self, each: _Name, superseded: asyncio.Future[None]) -> None:
         """Make what is missing, replace what was made otherwise, and remove what is not wanted any more."""
-        entries = {entry.get("version"): entry for entry in self._cluster.names[each.name].entries}
+        entries = {entry.get("version"): entry for entry in self._entries(each.name)}
         for served in [served for served in each.made if not self._registry.holds(served)]:
             del each.made[served]
         for served in list(each.made):
@@ -253,7 +261,7 @@ class SharedModels:
             each.name,
             [
                 entry
-                for entry in self._cluster.names[each.name].entries
+                for entry in self._entries(each.name)
                 if entry.get("version") not in self._here(each.name)
             ],
         )

@@ -67,20 +67,20 @@ class Lending:
             lent = LentWorker(self._lender, served)
             await lent.dial(Assignment.of_members(loan["assignment"]))
         except asyncio.CancelledError:
-            answer("it is ending")
+            if lent is None:
+                answer("it is ending")
             raise
         except (LaunchFailed, OSError, asyncio.TimeoutError) as error:
             answer(str(error) or type(error).__name__)
-            return
         except Exception as error:
             faults.note("lending", error, name, version)
             answer(f"unexpected {type(error).__name__}")
-            return
-        answer("")
-        try:
+        else:
+            answer("")
             await lent.lost
         finally:
-            lent.close()
+            if lent is not None:
+                lent.close()
 
     async def _loaded(self, name: str, version: str | None) -> PooledModel:
         """Return a model once a worker of this front has loaded it. Raises LaunchFailed where that will not be."""
