@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Front, TestCluster
+from played_cluster import Front, TestCluster
 from support.waiting import eventually
 
 MakeCluster = Callable[..., TestCluster]

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from conftest import Front, TestCluster
+from played_cluster import Front, TestCluster
 from support.waiting import eventually
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Front
+from played_cluster import Front
 from support.server import MODELS
 from support.waiting import eventually
 

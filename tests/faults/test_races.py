@@ -141,8 +141,8 @@ def test_no_order_of_registering_scaling_and_unregistering_loses_a_model_or_leav
         assert names_of(server) == kept | brought, (seed, tally.left)
 
         for name in kept - set(_FUNCTIONS):
-            # A parent of forked workers may be left without any. A model that cannot load stays where somebody has scaled
-            # it to none while its registration waited.
+            # A parent of forked workers may be left without any. A model that cannot load stays where somebody has
+            # scaled it to none while its registration waited.
             workers = 0 if server.describe(name)["modelUrl"] == "fails" else 1
             path = f"/models/{name}?min_worker={workers}&synchronous=true"
             reply = server.management.put(path)
