@@ -94,6 +94,9 @@ class HttpSink:
         start = read_start(response.read1, deadline)
         if response.will_close or not start.is_whole:
             self.close()
+        else:
+            # Read to its end by `read1` it still counts as open, and the connection as in use.
+            response.close()
         return response.status, start.data.decode("utf-8", "replace")
 
     def _connect(self) -> http.client.HTTPConnection:
