@@ -223,7 +223,8 @@ class SpanExport:
             self._send_until_end()
         finally:
             sdk.removeHandler(self._problem)
-            sdk.propagate = True
+            # Another export may have begun meanwhile.
+            sdk.propagate = not any(isinstance(each, _LastProblem) for each in sdk.handlers)
             self._is_over = True
             self._is_settled.set()
 
