@@ -40,6 +40,8 @@ _INTERVAL_S = 1.0
 _TIMEOUT_S = 10.0
 #: The loggers of the SDK, and what is shown of a line of theirs.
 _SDK = "opentelemetry"
+#: Held while the SDK's logger gets or loses a handler of an export.
+_changing_handlers = threading.Lock()
 _MOST_CHARS = 500
 #: How often a collector that does not take spans is in the log, in seconds.
 _WARN_S = 60.0
@@ -217,14 +219,16 @@ class SpanExport:
     def _run(self) -> None:
         # A line of the SDK for each message that is not taken would fill the log.
         sdk = logging.getLogger(_SDK)
-        sdk.addHandler(self._problem)
-        sdk.propagate = False
+        with _changing_handlers:
+            sdk.addHandler(self._problem)
+            sdk.propagate = False
         try:
             self._send_until_end()
         finally:
-            sdk.removeHandler(self._problem)
-            # Another export may have begun meanwhile.
-            sdk.propagate = not any(isinstance(each, _LastProblem) for each in sdk.handlers)
+            with _changing_handlers:
+                sdk.removeHandler(self._problem)
+                # Another export may have begun meanwhile.
+                sdk.propagate = not any(isinstance(each, _LastProblem) for each in sdk.handlers)
             self._is_over = True
             self._is_settled.set()
 

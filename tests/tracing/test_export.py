@@ -34,6 +34,8 @@ class _Collector:
         self.goes_on = threading.Event()
         self.goes_on.set()
         self.asked = threading.Event()
+        #: What was made to send to it.
+        self.exports: list[SpanExport] = []
         self.result: Any = SpanExportResult.SUCCESS
 
     def export(self, spans: Sequence[Any]) -> Any:
@@ -53,6 +55,10 @@ def collector() -> Iterator[_Collector]:
     collector = _Collector()
     yield collector
     collector.goes_on.set()
+    for export in collector.exports:
+        # One that still runs keeps the SDK's logger from the log of the next test.
+        export.close(0.0)
+        eventually("it is over", lambda export=export: export._is_over)
 
 
 def export_to(collector: Any, capacity: int = 10) -> SpanExport:
@@ -60,6 +66,8 @@ def export_to(collector: Any, capacity: int = 10) -> SpanExport:
         lambda: collector, capacity=capacity, service_name="s", where="there", interval_s=0.01
     )
     export.start()
+    if isinstance(collector, _Collector):
+        collector.exports.append(export)
     return export
 
 
