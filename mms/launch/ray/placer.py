@@ -154,6 +154,9 @@ class RayPlacer:
         self._placements[placement.number] = placement
         if self._is_joined:
             self.send({**message, "place": placement.number})
+        else:
+            # The connection was lost while this worker waited for it, when nobody else had a use for another one.
+            self._join_again()
         return placement
 
     @property
@@ -235,8 +238,12 @@ class RayPlacer:
         if process is not None and not process.ended.done():
             # It gets a moment to say farewell to the cluster.
             loop.call_later(_FAREWELL_S, _end, process)
+        self._join_again()
+
+    def _join_again(self) -> None:
+        """Have the cluster joined once more, where there are workers that need it and nobody is at it."""
         if self._placements and not self._is_closed and self._rejoining is None:
-            self._rejoining = loop.create_task(self._rejoin())
+            self._rejoining = asyncio.get_running_loop().create_task(self._rejoin())
 
     async def _rejoin(self) -> None:
         """Join the cluster again, however long that takes: workers may be there, and end there."""

@@ -163,6 +163,25 @@ async def test_a_worker_without_a_node_is_placed_anew_by_the_next_process_that_t
     assert not link.closed.done()
 
 
+async def test_a_worker_that_asks_for_a_node_just_as_the_connection_to_ray_is_lost_gets_one(
+    make: Make, tmp_path: Path
+) -> None:
+    launcher = make(RayOptions(address="local"))
+    await launcher.start()
+    placer = launcher._placer
+    connect = placer.connect
+
+    async def lose_when_connected() -> str:
+        placer.connect = connect  # type: ignore[method-assign]
+        address = await connect()
+        placer._lose("as a test wants it")
+        return address
+
+    placer.connect = lose_when_connected  # type: ignore[method-assign]
+    link = await loaded(launcher, spec_of(tmp_path), Listener())
+    assert not link.closed.done()
+
+
 def wait_for_all(node: FakeNode) -> None:
     """Wait until all actors have ended: none of these tests ends without it."""
     for actor in [*node.actors.values()]:
