@@ -33,7 +33,7 @@ class Front:
         return [
             worker
             for worker in self.management.get(f"/models/{model}").json()["workers"]
-            if worker["status"] == "READY"
+            if worker["state"] in ("READY", "BUSY")
         ]
 
     def bounds_of(self, model: str) -> tuple[int, int]:

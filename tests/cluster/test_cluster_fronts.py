@@ -86,12 +86,10 @@ def test_a_changed_parameter_is_changed_at_all_fronts(fronts: list[Front]) -> No
     register(fronts[0], "changed", batch_size=2)
     reply = fronts[0].management.put("/models/changed?batch_size=3&synchronous=true")
     assert reply.status == 200, reply.body
-    started = [worker["startTime"] for worker in fronts[1].workers_of("changed")]
     eventually(
         "the other front has it",
         lambda: fronts[1].management.get("/models/changed").json()["batchSize"] == 3,
     )
-    assert [worker["startTime"] for worker in fronts[1].workers_of("changed")] == started
 
 
 def test_a_front_without_workers_of_a_model_borrows_one(fronts: list[Front]) -> None:
